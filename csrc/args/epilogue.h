@@ -1,0 +1,16 @@
+// What may ride on a gemm or a convolution after its sum is complete: out = activation(sum + bias + residual).
+#pragma once
+#include "../kernel.h"
+
+namespace minimx {
+
+enum Activation : int64_t {
+  kNone = 0,
+  kRelu = 1,
+  kSigmoid = 2,
+  kTanh = 3,
+  kSoftrelu = 4,  // log(1 + exp(x))
+  kSoftsign = 5,  // x / (1 + |x|)
+};
+
+}  // namespace minimx

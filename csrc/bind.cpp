@@ -1,0 +1,164 @@
+// The only pybind11 file: what Python sees of storage, programs and devices.
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "device.h"
+#include "program.h"
+#include "storage.h"
+#include "threads.h"
+
+namespace py = pybind11;
+using namespace minimx;
+
+namespace {
+
+// Keeps a Python object alive from C++; may be dropped by a thread without the GIL.
+std::shared_ptr<void> keep(py::object object) {
+  PyObject* raw = object.release().ptr();
+  return std::shared_ptr<void>(raw, [](void* p) {
+    if (!Py_IsInitialized()) return;
+    py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(p));
+  });
+}
+
+// A NumPy array over host memory of a storage, without a copy.
+py::array view(const StoragePtr& storage, int64_t offset, const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+  if (storage->device().type != "cpu") throw std::invalid_argument("only host memory can be seen as a NumPy array");
+  py::capsule owner(new StoragePtr(storage), [](void* p) { delete static_cast<StoragePtr*>(p); });
+  return py::array(dtype, shape, {}, storage->data() + offset, owner);
+}
+
+void copy_in(const StoragePtr& storage, int64_t offset, const py::buffer& source) {
+  const py::buffer_info info = source.request();
+  const auto bytes = static_cast<size_t>(info.size * info.itemsize);
+  if (offset < 0 || offset + bytes > storage->bytes()) throw std::out_of_range("copy_in: past the end of the storage");
+  static Device& cpu = device("cpu", 0);
+  copy_bytes(storage->device(), storage->data() + offset, cpu, info.ptr, bytes);
+}
+
+void copy_out(const StoragePtr& storage, int64_t offset, py::array& target) {
+  const auto bytes = static_cast<size_t>(target.nbytes());
+  if (offset < 0 || offset + bytes > storage->bytes()) throw std::out_of_range("copy_out: past the end of the storage");
+  static Device& cpu = device("cpu", 0);
+  py::gil_scoped_release release;
+  copy_bytes(cpu, target.mutable_data(), storage->device(), storage->data() + offset, bytes);
+}
+
+// One kernel on NumPy arrays, for tests of kernels without the engine above them.
+void run_kernel(const std::string& name, const ArgValues& args, const std::vector<py::object>& operands) {
+  Device& cpu = device("cpu", 0);
+  const KernelEntry* entry = cpu.find(name);
+  if (!entry) throw std::invalid_argument("there is no kernel " + name);
+  const Arguments arguments(*entry, args);
+  std::vector<void*> pointers;
+  for (const py::object& operand : operands)
+    pointers.push_back(operand.is_none() ? nullptr : py::cast<py::array>(operand).mutable_data());
+  py::gil_scoped_release release;
+  entry->run(arguments.data(), pointers.data(), cpu.context);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The program, storage and kernel layer of minimx.";
+
+  py::class_<Device, std::unique_ptr<Device, py::nodelete>>(m, "Device")
+      .def_readonly("type", &Device::type)
+      .def_readonly("id", &Device::id)
+      .def("has_kernel", [](const Device& d, const std::string& name) { return d.find(name) != nullptr; })
+      .def("kernels",
+           [](const Device& d) {
+             std::vector<std::string> names;
+             for (const auto& [name, entry] : d.kernels) names.push_back(name);
+             return names;
+           })
+      .def("kernel_args",
+           [](const Device& d, const std::string& name) {
+             const KernelEntry* entry = d.find(name);
+             if (!entry) throw std::invalid_argument("there is no kernel " + name);
+             std::vector<std::string> fields;
+             for (uint32_t i = 0; i < entry->args->count; ++i) fields.push_back(entry->args->fields[i].name);
+             return fields;
+           })
+      .def("wait", [](Device& d) {
+        py::gil_scoped_release release;
+        d.driver.wait(d.context.stream);
+      })
+      .def("empty_cache", [](Device& d) { d.pool.empty_cache(); })
+      .def("memory_stats",
+           [](Device& d) {
+             const MemoryStats s = d.pool.stats();
+             py::dict out;
+             out["held"] = s.held;
+             out["used"] = s.used;
+             out["peak"] = s.peak;
+             out["allocations"] = s.allocations;
+             out["misses"] = s.misses;
+             return out;
+           })
+      .def("memory", [](Device& d) {
+        int64_t free_bytes = 0, total_bytes = 0;
+        d.driver.memory(&free_bytes, &total_bytes);
+        return py::make_tuple(free_bytes, total_bytes);
+      });
+  m.def("device", [](const std::string& type, int id) { return &device(type, id); }, py::return_value_policy::reference);
+  m.def("device_count", &device_count);
+  m.def("cpu_level", &cpu_level);
+  m.def("thread_count", &thread_count);
+  m.def("set_thread_count", &set_thread_count);
+
+  py::class_<Storage, StoragePtr>(m, "Storage")
+      .def(py::init([](Device& d, size_t bytes) { return std::make_shared<Storage>(d, bytes); }))
+      .def_property_readonly("address", [](const Storage& s) { return reinterpret_cast<uintptr_t>(s.data()); })
+      .def_property_readonly("bytes", &Storage::bytes)
+      .def_property_readonly("device", &Storage::device, py::return_value_policy::reference);
+  m.def("wrap", [](Device& d, uintptr_t address, size_t bytes, py::object owner) {
+    return std::make_shared<Storage>(d, reinterpret_cast<void*>(address), bytes, keep(std::move(owner)));
+  });
+  m.def("view", &view);
+  m.def("copy_in", &copy_in);
+  m.def("copy_out", &copy_out);
+  m.def("copy", [](const StoragePtr& to, int64_t to_offset, const StoragePtr& from, int64_t from_offset, size_t bytes) {
+    py::gil_scoped_release release;
+    copy_bytes(to->device(), to->data() + to_offset, from->device(), from->data() + from_offset, bytes);
+  });
+  m.def("run_kernel", &run_kernel);
+
+  m.def("seed", [](uint64_t seed) { generator() = {seed, 0}; });
+  m.def("random_state", [] { return py::make_tuple(generator().seed, generator().step); });
+  m.def("set_random_state", [](uint64_t seed, uint64_t step) { generator() = {seed, step}; });
+
+  py::class_<Program, std::shared_ptr<Program>>(m, "Program")
+      .def(py::init<>())
+      .def("add_bound", &Program::add_bound)
+      .def("add_arena", &Program::add_arena)
+      .def("add_call", &Program::add_call)
+      .def("add_copy", &Program::add_copy)
+      .def("add_random_step", &Program::add_random_step)
+      .def("add_host_call",
+           [](Program& p, py::function body) {
+             std::shared_ptr<void> kept = keep(body);
+             return p.add_host_call([kept] {
+               py::gil_scoped_acquire gil;
+               py::reinterpret_borrow<py::object>(static_cast<PyObject*>(kept.get()))();
+             });
+           })
+      .def("seal",
+           [](Program& p, const std::vector<std::pair<Device*, int64_t>>& arenas, const std::shared_ptr<Program>& share) {
+             std::map<Device*, int64_t> sizes;
+             for (const auto& [d, bytes] : arenas) sizes[d] = bytes;
+             p.seal(sizes, share.get());
+           })
+      .def("bind", &Program::bind)
+      .def("address", [](const Program& p, int slot) { return reinterpret_cast<uintptr_t>(p.address(slot)); })
+      .def("run", &Program::run, py::call_guard<py::gil_scoped_release>())
+      .def("wait", &Program::wait, py::call_guard<py::gil_scoped_release>())
+      .def("kernel_name", &Program::kernel_name)
+      .def("arena_bytes", &Program::arena_bytes)
+      .def("__len__", &Program::size);
+}

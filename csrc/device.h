@@ -1,0 +1,58 @@
+// A device: where memory comes from, how bytes get in and out, and which kernels it has.
+#pragma once
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kernel.h"
+#include "storage.h"
+
+namespace minimx {
+
+// What a device's driver provides; plain functions, so that the CUDA half can live in a shared object of its own.
+struct Driver {
+  void* (*allocate)(size_t bytes);  // null when there is none left
+  void (*release)(void* data, size_t bytes);
+  void (*to_device)(void* dst, const void* src, size_t bytes, void* stream);
+  void (*to_host)(void* dst, const void* src, size_t bytes, void* stream);  // waits
+  void (*on_device)(void* dst, const void* src, size_t bytes, void* stream);
+  void (*wait)(void* stream);
+  void (*memory)(int64_t* free_bytes, int64_t* total_bytes);
+};
+
+// Blocks given back, by size, kept for the next request.
+class Pool {
+ public:
+  explicit Pool(const Driver& driver) : driver_(driver) {}
+  void* take(size_t bytes, size_t* block);
+  void give(void* data, size_t block);
+  void empty_cache();
+  MemoryStats stats() const;
+
+ private:
+  const Driver& driver_;
+  mutable std::mutex mutex_;
+  std::unordered_map<size_t, std::vector<void*>> free_;
+  MemoryStats stats_{};
+};
+
+struct Device {
+  std::string type;  // "cpu" or "gpu"
+  int id;
+  const Driver& driver;
+  std::unordered_map<std::string, const KernelEntry*> kernels;
+  Context context;
+  Pool pool;
+
+  const KernelEntry* find(const std::string& name) const {
+    auto it = kernels.find(name);
+    return it == kernels.end() ? nullptr : it->second;
+  }
+};
+
+Device& device(const std::string& type, int id);  // throws std::invalid_argument when there is none
+int device_count(const std::string& type);
+const char* cpu_level();  // "baseline", "avx2", "avx512", "wide" or "neon"
+
+}  // namespace minimx

@@ -1,0 +1,253 @@
+#include "program.h"
+
+#include <atomic>
+#include <cstring>
+#include <stdexcept>
+
+namespace minimx {
+
+namespace {
+
+const char* type_name(FieldType type) {
+  switch (type) {
+    case FieldType::integer: return "an integer";
+    case FieldType::real: return "a real number";
+    case FieldType::ints: return "a list of integers";
+    case FieldType::reals: return "a list of real numbers";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Arguments::Arguments(const KernelEntry& kernel, const ArgValues& values) {
+  const ArgsInfo& info = *kernel.args;
+  const std::string where = std::string("kernel ") + kernel.name + ": ";
+  bytes_.resize((info.size + 7) / 8);
+  char* base = reinterpret_cast<char*>(bytes_.data());
+  for (uint32_t i = 0; i < info.count; ++i) {
+    const Field& field = info.fields[i];
+    auto found = values.find(field.name);
+    if (found == values.end())
+      throw std::invalid_argument(where + "argument '" + field.name + "' of " + info.name + " is missing");
+    const ArgValue& value = found->second;
+    char* at = base + field.offset;
+    const auto wrong_type = [&] {
+      return std::invalid_argument(where + "argument '" + field.name + "' must be " + type_name(field.type));
+    };
+    switch (field.type) {
+      case FieldType::integer:
+        if (auto* v = std::get_if<int64_t>(&value))
+          std::memcpy(at, v, sizeof *v);
+        else
+          throw wrong_type();
+        break;
+      case FieldType::real: {
+        double real = 0;
+        if (auto* v = std::get_if<double>(&value))
+          real = *v;
+        else if (auto* n = std::get_if<int64_t>(&value))
+          real = static_cast<double>(*n);
+        else
+          throw wrong_type();
+        std::memcpy(at, &real, sizeof real);
+        break;
+      }
+      case FieldType::ints: {
+        auto* v = std::get_if<std::vector<int64_t>>(&value);
+        if (!v) throw wrong_type();
+        ints_.push_back(*v);
+        const Ints view{ints_.back().data(), static_cast<int64_t>(v->size())};
+        std::memcpy(at, &view, sizeof view);
+        break;
+      }
+      case FieldType::reals: {
+        if (auto* v = std::get_if<std::vector<double>>(&value))
+          reals_.push_back(*v);
+        else if (auto* n = std::get_if<std::vector<int64_t>>(&value))
+          reals_.emplace_back(n->begin(), n->end());
+        else
+          throw wrong_type();
+        const Reals view{reals_.back().data(), static_cast<int64_t>(reals_.back().size())};
+        std::memcpy(at, &view, sizeof view);
+        break;
+      }
+    }
+  }
+  if (values.size() != info.count)
+    for (const auto& [name, value] : values) {
+      bool known = false;
+      for (uint32_t i = 0; i < info.count; ++i) known = known || name == info.fields[i].name;
+      if (!known) throw std::invalid_argument(where + info.name + " has no argument '" + name + "'");
+    }
+}
+
+namespace {
+std::mutex generator_mutex;
+}
+
+Generator& generator() {
+  static Generator state;
+  return state;
+}
+
+Generator next_random_state() {
+  std::lock_guard<std::mutex> lock(generator_mutex);
+  Generator& state = generator();
+  const Generator now = state;
+  ++state.step;
+  return now;
+}
+
+int Program::add_bound(Device& device) {
+  slots_.push_back({&device, true, bound_count_++, nullptr, nullptr});
+  uses_.emplace_back();
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+int Program::add_arena(Device& device, int64_t offset) {
+  slots_.push_back({&device, false, offset, nullptr, nullptr});
+  uses_.emplace_back();
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+int Program::add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name) {
+  for (int slot : slots)
+    if (slot >= static_cast<int>(slots_.size())) throw std::out_of_range(name + ": there is no slot " + std::to_string(slot));
+  const size_t first = operand_slots_.size();
+  for (int slot : slots) {
+    if (slot >= 0) uses_[slot].push_back(operand_slots_.size());  // -1 stands for a missing optional operand
+    operand_slots_.push_back(slot);
+    operands_.push_back(slot >= 0 ? slots_[slot].data : nullptr);
+  }
+  calls_.push_back({run, args, first, slots.size(), &device.context, std::move(name)});
+  bool known = false;
+  for (Device* d : devices_) known = known || d == &device;
+  if (!known) devices_.push_back(&device);
+  return size() - 1;
+}
+
+int Program::add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots) {
+  const KernelEntry* entry = device.find(kernel);
+  if (!entry) throw std::invalid_argument("device " + device.type + " has no kernel " + kernel);
+  arguments_.emplace_back(*entry, args);
+  return add(entry->run, arguments_.back().data(), slots, device, kernel);
+}
+
+struct Program::CopyArgs {
+  Device* from;
+  Device* to;
+  int64_t bytes;
+};
+
+int Program::add_copy(int from, int to, int64_t bytes) {
+  auto args = std::make_shared<CopyArgs>(CopyArgs{slots_.at(from).device, slots_.at(to).device, bytes});
+  internal_args_.push_back(args);
+  const Kernel run = [](const void* raw, void* const* operands, const Context&) {
+    const auto& a = *static_cast<const CopyArgs*>(raw);
+    copy_bytes(*a.to, operands[1], *a.from, operands[0], a.bytes);
+  };
+  return add(run, args.get(), {from, to}, *args->to, "copy");
+}
+
+struct Program::RandomArgs {
+  Device* device;
+};
+
+int Program::add_random_step(int slot) {
+  auto args = std::make_shared<RandomArgs>(RandomArgs{slots_.at(slot).device});
+  internal_args_.push_back(args);
+  const Kernel run = [](const void* raw, void* const* operands, const Context& context) {
+    const Generator now = next_random_state();
+    static_cast<const RandomArgs*>(raw)->device->driver.to_device(operands[0], &now, sizeof now, context.stream);
+  };
+  return add(run, args.get(), {slot}, *args->device, "random_step");
+}
+
+int Program::add_host_call(std::function<void()> body) {
+  host_calls_.push_back(std::move(body));
+  const Kernel run = [](const void* raw, void* const*, const Context&) {
+    (*static_cast<const std::function<void()>*>(raw))();
+  };
+  return add(run, &host_calls_.back(), {}, device("cpu", 0), "python");
+}
+
+void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with) {
+  for (const auto& [device, bytes] : arena_bytes) {
+    arena_sizes_[device] = bytes;
+    if (bytes == 0) continue;
+    if (share_with) {
+      auto other = share_with->arenas_.find(device);
+      if (other != share_with->arenas_.end() && static_cast<int64_t>(other->second->bytes()) >= bytes)
+        arenas_[device] = other->second;
+    }
+    if (!arenas_.count(device)) arenas_[device] = std::make_shared<Storage>(*device, bytes);
+  }
+  for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
+    Slot& slot = slots_[i];
+    if (slot.bound) continue;
+    auto arena = arenas_.find(slot.device);
+    if (arena == arenas_.end()) continue;
+    slot.data = arena->second->data() + slot.offset;
+    resolve(i);
+  }
+}
+
+void Program::resolve(int slot) {
+  for (size_t use : uses_[slot]) operands_[use] = slots_[slot].data;
+}
+
+void Program::bind(int slot, StoragePtr storage, int64_t offset) {
+  Slot& s = slots_.at(slot);
+  if (!s.bound) throw std::invalid_argument("slot " + std::to_string(slot) + " lives in the arena and cannot be bound");
+  s.storage = std::move(storage);
+  s.data = s.storage->data() + offset;
+  resolve(slot);
+}
+
+void Program::run(int first, int last) const {
+  void* const* operands = operands_.data();
+  for (int i = first; i < last; ++i) {
+    const Call& call = calls_[i];
+    call.run(call.args, operands + call.first_operand, *call.context);
+  }
+}
+
+void Program::run_with(void* const* bound, int64_t count) const {
+  if (count != bound_count_) throw std::invalid_argument("wrong number of operands");
+  constexpr size_t kInline = 64;
+  void* inline_operands[kInline];
+  std::vector<void*> many;
+  void** operands = inline_operands;
+  if (operand_slots_.size() > kInline) {
+    many.resize(operand_slots_.size());
+    operands = many.data();
+  }
+  std::vector<StoragePtr> arenas;
+  for (size_t i = 0; i < operand_slots_.size(); ++i) {
+    const int slot = operand_slots_[i];
+    operands[i] = slot < 0 ? nullptr : slots_[slot].bound ? bound[slots_[slot].offset] : nullptr;
+  }
+  for (const auto& [device, bytes] : arena_sizes_) {
+    if (bytes == 0) continue;
+    arenas.push_back(std::make_shared<Storage>(*device, bytes));
+    for (size_t i = 0; i < operand_slots_.size(); ++i) {
+      const int slot = operand_slots_[i];
+      if (slot >= 0 && !slots_[slot].bound && slots_[slot].device == device)
+        operands[i] = arenas.back()->data() + slots_[slot].offset;
+    }
+  }
+  for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, *call.context);
+}
+
+void Program::wait() const {
+  for (Device* d : devices_) d->driver.wait(d->context.stream);
+}
+
+int64_t Program::arena_bytes() const {
+  int64_t total = 0;
+  for (const auto& [device, bytes] : arena_sizes_) total += bytes;
+  return total;
+}
+
+}  // namespace minimx

@@ -1,0 +1,106 @@
+// A program: a list of calls over slots, made once at bind time and run many times without a check or an allocation.
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "device.h"
+#include "kernel.h"
+#include "storage.h"
+
+namespace minimx {
+
+// What Python hands over for one field of an argument struct.
+using ArgValue = std::variant<int64_t, double, std::vector<int64_t>, std::vector<double>>;
+using ArgValues = std::map<std::string, ArgValue>;
+
+// The argument struct of one call, filled by field name; owns the arrays behind its Ints and Reals.
+class Arguments {
+ public:
+  // Throws std::invalid_argument naming kernel and field when a name, a type or the completeness is wrong.
+  Arguments(const KernelEntry& kernel, const ArgValues& values);
+  const void* data() const { return bytes_.data(); }
+
+ private:
+  std::vector<uint64_t> bytes_;  // uint64_t for alignment
+  std::deque<std::vector<int64_t>> ints_;
+  std::deque<std::vector<double>> reals_;
+};
+
+// The generator of one device context: kernels see {seed, step} and derive everything else from their counters.
+struct Generator {
+  uint64_t seed = 0;
+  uint64_t step = 0;
+};
+Generator& generator();              // one for all devices, so that a model gives the same numbers anywhere
+Generator next_random_state();       // takes one step; safe from several threads
+
+class Program {
+ public:
+  // Slots. A bound slot gets its memory from outside with `bind`; an arena slot is an offset in its device's arena.
+  int add_bound(Device& device);
+  int add_arena(Device& device, int64_t offset);
+
+  // Calls, in running order; each returns the position of the call.
+  int add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots);
+  int add_copy(int from, int to, int64_t bytes);  // between devices, or on one
+  int add_random_step(int slot);                  // writes the next {seed, step} into the slot
+  int add_host_call(std::function<void()> body);  // Python inside a program
+
+  // Ends the building: one arena per device, from the pool or from another program that never runs at the same time.
+  void seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with);
+
+  void bind(int slot, StoragePtr storage, int64_t offset);
+  void* address(int slot) const { return slots_[slot].data; }
+  void run(int first, int last) const;
+  void wait() const;
+
+  // The eager way: everything is passed in, nothing is remembered, several threads may run the same program at once.
+  // `operands` are the addresses of the bound slots in the order they were added.
+  void run_with(void* const* operands, int64_t count) const;
+
+  int size() const { return static_cast<int>(calls_.size()); }
+  int64_t arena_bytes() const;
+  const std::string& kernel_name(int call) const { return calls_[call].name; }
+
+ private:
+  struct Slot {
+    Device* device;
+    bool bound;
+    int64_t offset;  // in the arena, or the rank among the bound slots
+    void* data = nullptr;
+    StoragePtr storage;
+  };
+  struct Call {
+    Kernel run;
+    const void* args;
+    size_t first_operand;  // in operands_
+    size_t operand_count;
+    const Context* context;
+    std::string name;
+  };
+
+  int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name);
+  void resolve(int slot);
+
+  std::vector<Slot> slots_;
+  std::vector<Call> calls_;
+  std::vector<int> operand_slots_;
+  std::vector<void*> operands_;               // addresses, refreshed when a slot is bound
+  std::vector<std::vector<size_t>> uses_;     // slot -> positions in operands_
+  std::deque<Arguments> arguments_;
+  std::deque<std::function<void()>> host_calls_;
+  struct CopyArgs;
+  struct RandomArgs;
+  std::deque<std::shared_ptr<void>> internal_args_;
+  std::map<Device*, StoragePtr> arenas_;
+  std::map<Device*, int64_t> arena_sizes_;
+  int bound_count_ = 0;
+  std::vector<Device*> devices_;
+};
+
+}  // namespace minimx

@@ -1,0 +1,169 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace minimx {
+
+namespace {
+
+// A container's CPU quota, rounded up to whole cores; 0 when there is none.
+int quota_cores() {
+  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (!file) return 0;
+  long long quota = 0, period = 0;
+  const int got = std::fscanf(file, "%lld %lld", &quota, &period);
+  std::fclose(file);
+  return got == 2 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 0;
+}
+
+int default_threads() {
+  for (const char* name : {"MINIMX_NUM_THREADS", "MXNET_CPU_WORKER_NTHREADS", "OMP_NUM_THREADS"})
+    if (const char* text = std::getenv(name))
+      if (const int n = std::atoi(text); n > 0) return n;
+  int cores = static_cast<int>(std::thread::hardware_concurrency());
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+#endif
+  const int quota = quota_cores();
+  if (quota > 0 && quota < cores) cores = quota;
+  return cores > 0 ? cores : 1;
+}
+
+struct alignas(128) Line {
+  std::atomic<int64_t> value{0};
+};
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+constexpr int kSpins = 2000;  // about 30 us: longer than the gap between two calls of a step, shorter than a time slice
+
+// Workers wait for a new epoch (spinning first, then asleep) and draw tasks from one counter.
+class Pool {
+ public:
+  explicit Pool(int threads) {
+    for (int i = 1; i < threads; ++i)
+      workers_.emplace_back([this, i] { work(i); });
+    for (auto& worker : workers_) worker.detach();
+  }
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  void run(int64_t tasks, Task task, void* state) {
+    std::unique_lock<std::mutex> one_caller(callers_, std::try_to_lock);
+    if (!one_caller.owns_lock() || inside_) {  // another thread, or a task of ours, already uses the workers
+      for (int64_t i = 0; i < tasks; ++i) task(state, i, 0);
+      return;
+    }
+    inside_ = true;
+    task_ = task;
+    state_ = state;
+    tasks_ = tasks;
+    next_.value.store(0, std::memory_order_relaxed);
+    running_.value.store(static_cast<int64_t>(workers_.size()), std::memory_order_relaxed);
+    {
+      std::lock_guard<std::mutex> lock(sleep_);
+      epoch_.value.fetch_add(1, std::memory_order_release);
+    }
+    if (sleepers_.load(std::memory_order_relaxed) > 0) wake_.notify_all();
+    draw(0);
+    for (int spins = 0; running_.value.load(std::memory_order_acquire) > 0; ++spins) {
+      if (spins < kSpins)
+        relax();
+      else
+        sched_yield();
+    }
+    inside_ = false;
+  }
+
+ private:
+  void draw(int thread) {
+    for (;;) {
+      const int64_t i = next_.value.fetch_add(1, std::memory_order_relaxed);
+      if (i >= tasks_) return;
+      task_(state_, i, thread);
+    }
+  }
+
+  void work(int thread) {
+    int64_t seen = 0;
+    for (;;) {
+      int spins = 0;
+      while (epoch_.value.load(std::memory_order_acquire) == seen) {
+        if (++spins < kSpins) {
+          relax();
+          continue;
+        }
+        std::unique_lock<std::mutex> lock(sleep_);
+        sleepers_.fetch_add(1, std::memory_order_relaxed);
+        wake_.wait(lock, [&] { return epoch_.value.load(std::memory_order_acquire) != seen; });
+        sleepers_.fetch_sub(1, std::memory_order_relaxed);
+      }
+      ++seen;
+      inside_ = true;
+      draw(thread);
+      inside_ = false;
+      running_.value.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  static thread_local bool inside_;
+  std::vector<std::thread> workers_;
+  std::mutex callers_, sleep_;
+  std::condition_variable wake_;
+  std::atomic<int> sleepers_{0};
+  Task task_ = nullptr;
+  void* state_ = nullptr;
+  int64_t tasks_ = 0;
+  Line epoch_, next_, running_;
+};
+thread_local bool Pool::inside_ = false;
+
+std::atomic<Pool*> pool{nullptr};
+std::mutex pool_mutex;
+std::atomic<int> wanted{0};
+
+Pool& the_pool() {
+  if (Pool* p = pool.load(std::memory_order_acquire)) return *p;
+  std::lock_guard<std::mutex> lock(pool_mutex);
+  if (!pool.load()) {
+    static std::once_flag once;
+    // The child of a fork has no workers: forget the pool (its memory stays with the parent's image) and start anew.
+    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); }); });
+    pool.store(new Pool(thread_count()), std::memory_order_release);
+  }
+  return *pool.load();
+}
+
+}  // namespace
+
+int thread_count() {
+  int n = wanted.load();
+  if (n == 0) wanted.store(n = default_threads());
+  return n;
+}
+
+void set_thread_count(int threads) {
+  std::lock_guard<std::mutex> lock(pool_mutex);
+  wanted.store(threads < 1 ? 1 : threads);
+  pool.store(nullptr);  // idle workers of the old pool sleep for good; this is for tests and start-up
+}
+
+void run_parallel(int64_t tasks, Task task, void* state) { the_pool().run(tasks, task, state); }
+
+}  // namespace minimx

@@ -1,0 +1,11 @@
+// The thread pool: sized from affinity and cgroup, started on first use, forgotten after fork and started again.
+#pragma once
+#include "kernel.h"
+
+namespace minimx {
+
+int thread_count();
+void set_thread_count(int threads);
+void run_parallel(int64_t tasks, Task task, void* state);
+
+}  // namespace minimx

@@ -1,0 +1,95 @@
+"""Builds minimx/_core: every kernel family once per instruction-set level, in parallel, only what changed.
+
+Metadata lives in pyproject.toml. Environment: MINIMX_BUILD_JOBS (parallel compilers), MINIMX_EMULATE_BUILD=0 (leave out
+the emulated second device), CXX.
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+SOURCES = ROOT / "csrc"
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+LEVELS = {"baseline": [], "avx2": AVX2, "avx512": AVX512} if X86 else {"neon": []}
+if X86 and os.environ.get("MINIMX_WIDE"):
+    # The 64-byte code paths on 32-byte registers: tests AVX-512's logic on machines without it.
+    LEVELS["wide"] = [*AVX2, "-DMINIMX_VECTOR_BYTES=64", "-Wno-psabi"]
+
+COMMON = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-I" + str(SOURCES)]
+KERNEL = ["-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-psabi",
+          "-fno-asynchronous-unwind-tables"]
+
+
+class Build(build_ext):
+    """Own compile loop: setuptools' cannot compile one source several times nor know what is up to date."""
+
+    def build_extension(self, ext: Extension) -> None:
+        self.cxx = shlex.split(os.environ.get("CXX", "c++"))
+        work = Path(self.build_temp).resolve() / f"{sys.implementation.cache_tag}"
+        families = sorted(p.stem for p in (SOURCES / "cpu").glob("*.cpp"))
+        self.write_families(work / "families.inc", families)
+        common = [*COMMON, "-I" + str(work)]
+        jobs = []
+        import pybind11
+
+        python = ["-I" + sysconfig.get_paths()["include"], "-I" + pybind11.get_include()]
+        for source in sorted(SOURCES.glob("*.cpp")):
+            flags = [*common, *python] if source.name == "bind.cpp" else common
+            jobs.append((source, work / f"{source.stem}.o", flags))
+        for family in families:
+            for level, isa in LEVELS.items():
+                flags = [*common, *KERNEL, *isa, f"-DMINIMX_LEVEL={level}"]
+                jobs.append((SOURCES / "cpu" / f"{family}.cpp", work / f"{family}.{level}.o", flags))
+        for source in sorted((SOURCES / "cuda").glob("*.cpp")):
+            jobs.append((source, work / f"cuda.{source.stem}.o", common))
+        workers = int(os.environ.get("MINIMX_BUILD_JOBS", 0)) or os.cpu_count() or 2
+        with ThreadPoolExecutor(workers) as pool:
+            changed = list(pool.map(lambda job: self.compile_one(*job), jobs))
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if any(changed) or not target.exists():
+            link = ["-shared", "-pthread", "-ldl"] + (["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-Wl,-s"])
+            objects = [str(job[1]) for job in jobs]
+            self.execute([*self.cxx, *objects, "-o", str(target.with_suffix(".tmp")), *link])
+            os.replace(target.with_suffix(".tmp"), target)
+
+    def write_families(self, path: Path, families: list[str]) -> None:
+        text = "#define MINIMX_FAMILIES(F) " + " ".join(f"F({f})" for f in families) + "\n"
+        text += "#define MINIMX_LEVELS(L) " + " ".join(f"L({name})" for name in LEVELS) + "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+    def compile_one(self, source: Path, target: Path, flags: list[str]) -> bool:
+        command = [*self.cxx, *flags, "-c", str(source), "-o", str(target), "-MMD", "-MF", str(target) + ".d"]
+        stamp = Path(str(target) + ".cmd")
+        if target.exists() and stamp.exists() and stamp.read_text() == shlex.join(command):
+            built = target.stat().st_mtime
+            depends = Path(str(target) + ".d").read_text().replace("\\\n", " ").split(":", 1)[1].split()
+            if all(os.path.exists(d) and os.path.getmtime(d) < built for d in depends):
+                return False
+        self.execute(command)
+        stamp.write_text(shlex.join(command))
+        return True
+
+    def execute(self, command: list[str]) -> None:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.stderr.strip():
+            print(done.stderr, file=sys.stderr)
+        if done.returncode:
+            raise SystemExit(f"failed: {shlex.join(command)}")
+
+
+setup(ext_modules=[Extension("minimx._core", sources=[])], cmdclass={"build_ext": Build})
