@@ -1,0 +1,265 @@
+"""The typed graph that the compile passes work on: nodes with known shapes and dtypes, built by applying operators.
+
+A Symbol is what the user writes; a Graph is what the passes read and return. Passes build new nodes with `apply` (or the
+arithmetic of `Value`); both infer the shapes of what they make at once, so a node of a graph is never untyped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .base import ITEM_SIZES
+
+if TYPE_CHECKING:
+    from .op import Op
+
+Device = tuple[str, int]
+
+
+class Value:
+    """One output of a node."""
+
+    __slots__ = ("node", "index", "shape", "dtype")
+
+    def __init__(self, node: Node, index: int, shape: tuple[int, ...], dtype: str):
+        self.node = node
+        self.index = index
+        self.shape = shape
+        self.dtype = dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for d in self.shape:
+            size *= d
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * ITEM_SIZES[self.dtype]
+
+    def __repr__(self) -> str:
+        return f"{self.node.name}[{self.index}]:{self.dtype}{list(self.shape)}"
+
+    # Arithmetic on values makes elementwise nodes; shapes that differ are broadcast.
+    def __add__(self, other):
+        return _binary("add", "_plus_scalar", self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other):
+        return _binary("sub", "_minus_scalar", self, other)
+
+    def __rsub__(self, other):
+        return apply("_rminus_scalar", [self], scalar=other)
+
+    def __mul__(self, other):
+        return _binary("mul", "_mul_scalar", self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other):
+        return _binary("div", "_div_scalar", self, other)
+
+    def __rtruediv__(self, other):
+        return apply("_rdiv_scalar", [self], scalar=other)
+
+    def __pow__(self, other):
+        return _binary("power", "_power_scalar", self, other)
+
+    def __neg__(self):
+        return apply("negative", [self])
+
+    def __gt__(self, other):
+        return _binary("greater", "_greater_scalar", self, other)
+
+    def __ge__(self, other):
+        return _binary("greater_equal", "_greater_equal_scalar", self, other)
+
+    def __lt__(self, other):
+        return _binary("lesser", "_lesser_scalar", self, other)
+
+    def __le__(self, other):
+        return _binary("lesser_equal", "_lesser_equal_scalar", self, other)
+
+
+def _binary(name: str, scalar_name: str, a: Value, b: Any) -> Value:
+    if isinstance(b, Value):
+        return apply(f"broadcast_{name}", [a, b])
+    return apply(scalar_name, [a], scalar=b)
+
+
+class Node:
+    """One application of an operator, or a variable (op is None)."""
+
+    __slots__ = ("op", "params", "inputs", "outputs", "name", "device", "origin", "attrs", "serial")
+    _count = 0
+
+    def __init__(
+        self,
+        op: Op | None,
+        params: Any,
+        inputs: Sequence[Value],
+        types: Iterable[tuple[tuple[int, ...], str]],
+        name: str,
+        device: Device | None = None,
+        attrs: dict[str, str] | None = None,
+    ):
+        self.op = op
+        self.params = params
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types))
+        self.name = name
+        self.device = device
+        self.attrs = attrs or {}
+        self.origin = self  # the node of the user's symbol this one was made for
+        Node._count += 1
+        self.serial = Node._count  # a number that orders nodes by birth, for stable choices
+
+    def __repr__(self) -> str:
+        op = self.op.name if self.op else "variable"
+        return f"{op}({self.name})"
+
+
+def variable(name: str, shape: tuple[int, ...], dtype: str, device: Device | None = None) -> Value:
+    return Node(None, None, (), [(tuple(shape), dtype)], name, device).outputs[0]
+
+
+_creation: list[tuple[Node, str]] = []
+
+
+@contextmanager
+def made_for(origin: Node, suffix: str = "") -> Iterator[None]:
+    """Nodes made inside carry the name, device and origin of `origin`, so that errors and placement know them."""
+    _creation.append((origin, suffix))
+    try:
+        yield
+    finally:
+        _creation.pop()
+
+
+def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
+    """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
+    if name is None:
+        name = f"{_creation[-1][0].name}{_creation[-1][1]}" if _creation else op.name.lower()
+    types = op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name)
+    node = Node(op, params, inputs, types, name)
+    if _creation:
+        origin = _creation[-1][0]
+        node.origin = origin.origin
+        node.device = origin.device
+        node.attrs = origin.attrs
+    return node
+
+
+def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
+    """The first output of the operator `name` on `inputs`."""
+    return apply_all(name, inputs, **params)[0]
+
+
+def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
+    """All outputs of the operator `name` on `inputs`."""
+    from .op import find
+
+    op = find(name)
+    return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
+
+
+@dataclass
+class Graph:
+    """What one compilation works on. Passes return a new Graph and leave nodes they do not change shared."""
+
+    arguments: dict[str, Value]
+    auxiliary: dict[str, Value]
+    outputs: list[Value]
+    output_names: list[str]
+    train: bool = False
+    head_grads: list[Value | None] = field(default_factory=list)
+    gradients: dict[str, Value] = field(default_factory=dict)
+    # (variable, its new value): moving statistics, optimizer states. Early ones run in the forward part.
+    updates: list[tuple[Value, Value]] = field(default_factory=list)
+    early_updates: list[tuple[Value, Value]] = field(default_factory=list)
+
+    def forward_roots(self) -> list[Value]:
+        return [*self.outputs, *(v for _, v in self.early_updates)]
+
+    def backward_roots(self) -> list[Value]:
+        return [*self.gradients.values(), *(v for _, v in self.updates)]
+
+    def roots(self) -> list[Value]:
+        return [*self.forward_roots(), *self.backward_roots()]
+
+    def nodes(self) -> list[Node]:
+        return topological(self.roots())
+
+
+def topological(roots: Iterable[Value]) -> list[Node]:
+    """Every node the roots need, each after its inputs, in depth-first order from the first root."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    for root in roots:
+        if root.node in seen:
+            continue
+        stack = [(root.node, iter(root.node.inputs))]
+        seen.add(root.node)
+        while stack:
+            node, rest = stack[-1]
+            for value in rest:
+                if value.node not in seen:
+                    seen.add(value.node)
+                    stack.append((value.node, iter(value.node.inputs)))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def rewrite(graph: Graph, change) -> Graph:
+    """A copy of the graph where `change(node, inputs)` has replaced nodes.
+
+    `change` sees each node after its inputs were rewritten and returns the values that stand for its outputs, or None to
+    keep the node (rebuilt only when an input changed).
+    """
+    new: dict[Value, Value] = {}
+    for node in graph.nodes():
+        inputs = tuple(new.get(v, v) for v in node.inputs)
+        outputs = change(node, inputs)
+        if outputs is None:
+            if inputs == node.inputs:
+                continue
+            outputs = with_inputs(node, inputs).outputs
+        for old, value in zip(node.outputs, outputs, strict=False):
+            if value is not old:
+                new[old] = value
+
+    def swap(v):
+        return new.get(v, v)
+
+    return Graph(
+        graph.arguments,
+        graph.auxiliary,
+        [swap(v) for v in graph.outputs],
+        graph.output_names,
+        graph.train,
+        graph.head_grads,
+        {name: swap(v) for name, v in graph.gradients.items()},
+        [(var, swap(v)) for var, v in graph.updates],
+        [(var, swap(v)) for var, v in graph.early_updates],
+    )
+
+
+def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:
+    """The same application on other inputs of the same types."""
+    copy = Node(
+        node.op, node.params, inputs, [(v.shape, v.dtype) for v in node.outputs], node.name, node.device, node.attrs
+    )
+    copy.origin = node.origin
+    return copy

@@ -1,0 +1,222 @@
+"""What an operator is: one class that says everything about it. The rest of the house is derived from it.
+
+    class Square(Op):
+        \"\"\"Element-wise square.\"\"\"
+        def gradient(self, p, node, grads): ...
+        def lower(self, p, node, emit): ...
+
+Parameters are class attributes (`num_hidden = Int(min=1, doc="...")`). An operator either names a kernel (`lower`) or is made
+of other operators (`expand`); its gradient is a graph of operators (`gradient`), or follows from its expansion.
+
+Shapes are tuples; -1 is an unknown dimension and None an unknown shape.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .base import GraphError, ShapeError, TypeInferenceError
+from .params import Param, parse_params
+
+if TYPE_CHECKING:
+    from .graph import Node, Value
+    from .passes.lower import Emit
+
+Shape = tuple[int, ...] | None
+REGISTRY: dict[str, Op] = {}  # every name an operator answers to
+OPERATORS: dict[str, Op] = {}  # registered names only
+
+
+class Op:
+    name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ("data",)
+    aux: ClassVar[tuple[str, ...]] = ()  # inputs that are auxiliary states
+    outputs: ClassVar[tuple[str, ...]] = ("output",)
+    count: ClassVar[str | None] = None  # parameter that holds the number of inputs (num_args of Concat)
+    random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
+    early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
+    mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
+    legacy_defaults: ClassVar[dict[str, Any]] = {}
+
+    params: ClassVar[dict[str, Param]] = {}
+    Params: ClassVar[type] = namedtuple("Params", ())
+
+    def __init_subclass__(cls, abstract: bool = False, **options: Any):
+        super().__init_subclass__(**options)
+        found: dict[str, Param] = {}
+        for base in reversed(cls.__mro__):
+            found.update({k: v for k, v in vars(base).items() if isinstance(v, Param)})
+        cls.params = found
+        cls.Params = namedtuple(f"{cls.__name__}Params", found)
+        if not abstract:
+            if "name" not in vars(cls):
+                cls.name = cls.__name__
+            register(cls())
+
+    # ---- what an operator says about itself -------------------------------------------------------------------------
+
+    def input_names(self, p: Any) -> tuple[str, ...]:
+        """Names of the inputs under these parameters."""
+        if self.count:
+            return tuple(f"arg{i}" for i in range(getattr(p, self.count)))
+        return self.inputs
+
+    def output_names(self, p: Any) -> tuple[str, ...]:
+        """Names of all outputs, hidden ones included."""
+        return self.outputs
+
+    def visible(self, p: Any) -> int:
+        """How many of the outputs a user sees."""
+        return len(self.output_names(p))
+
+    def complete_shapes(self, p: Any, ins: list[Shape], outs: list[Shape]) -> None:
+        """Fills in what can be deduced about `ins` (weights from data; anything from `outs`). Works in place."""
+
+    def output_shapes(self, p: Any, ins: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Shapes of all outputs. Called with complete shapes, unless `partial_shapes` says that -1 is understood."""
+        raise NotImplementedError(f"{self.name}: output_shapes")
+
+    partial_shapes: ClassVar[bool] = False
+
+    def infer_types(self, p: Any, ins: list[str | None], outs: list[str | None]) -> None:
+        """Fills in dtypes in place, in both directions. By default all inputs and outputs share one."""
+        known = next((t for t in [*ins, *outs] if t), None)
+        if known:
+            for types in (ins, outs):
+                for i, t in enumerate(types):
+                    types[i] = t or known
+                    if t and t != known:
+                        raise TypeInferenceError(f"all operands must have one dtype, got {known} and {t}")
+
+    def gradient(self, p: Any, node: Node, grads: list[Value | None]) -> Sequence[Value | None]:
+        """Gradients for every input from the gradients of the outputs (None where an output has none)."""
+        raise NotImplementedError(f"{self.name}: gradient")
+
+    def expand(self, p: Any, node: Node, train: bool) -> Sequence[Value] | None:
+        """The outputs as a composition of other operators, or None to keep the node (then `lower` is called)."""
+        return None
+
+    def updates(self, p: Any, node: Node) -> dict[int, Value]:
+        """New values for inputs that the operator changes in training (moving statistics, optimizer states)."""
+        return {}
+
+    def lower(self, p: Any, node: Node, emit: Emit) -> None:
+        """Names the kernels that compute the node and fills their arguments."""
+        raise NotImplementedError(f"{self.name}: lower")
+
+    def key_variable_attrs(self, p: Any, input_name: str) -> dict[str, str]:
+        """Attributes an automatically made input variable gets besides the operator's own (default initialisers)."""
+        return {}
+
+    # ---- derived ----------------------------------------------------------------------------------------------------
+
+    @property
+    def differentiable_by_expansion(self) -> bool:
+        return type(self).gradient is Op.gradient and type(self).expand is not Op.expand
+
+    def parse(self, given: dict[str, Any], where: str = "", count: int | None = None) -> Any:
+        """The frozen, complete parameters."""
+        if self.count and self.count not in given and count is not None:
+            given = {**given, self.count: count}
+        return self.Params(**parse_params(self.name, self.params, given, where))
+
+    def infer_outputs(
+        self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str
+    ) -> list[tuple[tuple[int, ...], str]]:
+        """Types of the outputs when all inputs are known: the eager and in-pass case."""
+        shapes: list[Shape] = [s for s, _ in ins]
+        types: list[str | None] = [t for _, t in ins]
+        names = self.input_names(p)
+        if len(ins) != len(names):
+            raise GraphError(f"{self.name}({where}): takes {len(names)} inputs ({', '.join(names)}), got {len(ins)}")
+        outputs = len(self.output_names(p))
+        out_shapes: list[Shape] = [None] * outputs
+        out_types: list[str | None] = [None] * outputs
+        try:
+            self.complete_shapes(p, shapes, out_shapes)
+            out_shapes = list(self.output_shapes(p, shapes))  # type: ignore[arg-type]
+            self.infer_types(p, types, out_types)
+        except (ShapeError, TypeInferenceError) as error:
+            raise type(error)(f"{self.name}({where}): {error}; inputs are {describe(names, ins)}") from None
+        return [(s, t or "float32") for s, t in zip(out_shapes, out_types, strict=True)]  # type: ignore[misc]
+
+
+def describe(names: Sequence[str], ins: Sequence[tuple[Shape, str | None]]) -> str:
+    def one(shape: Shape) -> str:
+        if shape is None:
+            return "unknown"
+        return "(" + ", ".join("?" if d < 0 else str(d) for d in shape) + ("," if len(shape) == 1 else "") + ")"
+
+    return ", ".join(f"{n} {one(s)} {t or ''}".rstrip() for n, (s, t) in zip(names, ins, strict=False)) or "none"
+
+
+def register(op: Op) -> Op:
+    for name in (op.name, *op.aliases):
+        if name in REGISTRY:
+            raise GraphError(f"two operators are called {name!r}")
+        REGISTRY[name] = op
+    OPERATORS[op.name] = op
+    return op
+
+
+def find(name: str) -> Op:
+    """The operator of that name or alias."""
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        import difflib
+
+        near = difflib.get_close_matches(name, REGISTRY, 3)
+        raise GraphError(
+            f"there is no operator {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+        ) from None
+
+
+# ---- shape arithmetic that operators share ------------------------------------------------------------------------------
+
+
+def unify(a: Shape, b: Shape, what: str = "shapes") -> Shape:
+    """The one shape that both describe."""
+    if a is None or b is None:
+        return b if a is None else a
+    if len(a) != len(b):
+        raise ShapeError(f"{what} {a} and {b} have different numbers of dimensions")
+    merged = []
+    for x, y in zip(a, b, strict=True):
+        if x >= 0 and y >= 0 and x != y:
+            raise ShapeError(f"{what} {a} and {b} differ")
+        merged.append(x if x >= 0 else y)
+    return tuple(merged)
+
+
+def known(shape: Shape) -> bool:
+    return shape is not None and all(d >= 0 for d in shape)
+
+
+def same_shape(ins: list[Shape], outs: list[Shape]) -> Shape:
+    """All inputs and outputs have one shape: fills both lists."""
+    common: Shape = None
+    for shape in [*ins, *outs]:
+        common = unify(common, shape)
+    ins[:] = [common] * len(ins)
+    outs[:] = [common] * len(outs)
+    return common
+
+
+def normalize_axis(axis: int, ndim: int, what: str = "axis") -> int:
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{what} {axis} is out of range for {ndim} dimensions")
+    return axis % ndim
+
+
+def product(dims: Sequence[int]) -> int:
+    size = 1
+    for d in dims:
+        size *= d
+    return size
+
+
+Expression = Callable[..., Any]
