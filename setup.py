@@ -28,8 +28,15 @@ if X86 and os.environ.get("MINIMX_WIDE"):
     LEVELS["wide"] = [*AVX2, "-DMINIMX_VECTOR_BYTES=64", "-Wno-psabi"]
 
 COMMON = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-I" + str(SOURCES)]
-KERNEL = ["-fno-exceptions", "-fno-rtti", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-psabi",
-          "-fno-asynchronous-unwind-tables"]
+KERNEL = [
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-Wno-psabi",
+    "-fno-asynchronous-unwind-tables",
+]
 
 
 class Build(build_ext):
@@ -60,7 +67,9 @@ class Build(build_ext):
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         if any(changed) or not target.exists():
-            link = ["-shared", "-pthread", "-ldl"] + (["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-Wl,-s"])
+            link = ["-shared", "-pthread", "-ldl"] + (
+                ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-Wl,-s"]
+            )
             objects = [str(job[1]) for job in jobs]
             self.execute([*self.cxx, *objects, "-o", str(target.with_suffix(".tmp")), *link])
             os.replace(target.with_suffix(".tmp"), target)

@@ -137,6 +137,7 @@ PYBIND11_MODULE(_core, m) {
       .def(py::init<>())
       .def("add_bound", &Program::add_bound)
       .def("add_arena", &Program::add_arena)
+      .def("add_part", &Program::add_part)
       .def("add_call", &Program::add_call)
       .def("add_copy", &Program::add_copy)
       .def("add_random_step", &Program::add_random_step)

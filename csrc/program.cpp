@@ -100,13 +100,19 @@ Generator next_random_state() {
 }
 
 int Program::add_bound(Device& device) {
-  slots_.push_back({&device, true, bound_count_++, nullptr, nullptr});
+  slots_.push_back({&device, true, bound_count_++, -1});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
 
 int Program::add_arena(Device& device, int64_t offset) {
-  slots_.push_back({&device, false, offset, nullptr, nullptr});
+  slots_.push_back({&device, false, offset, -1});
+  uses_.emplace_back();
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+int Program::add_part(int bound, int64_t offset) {
+  slots_.push_back({slots_.at(bound).device, false, offset, bound});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
@@ -185,7 +191,7 @@ void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program*
   }
   for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
     Slot& slot = slots_[i];
-    if (slot.bound) continue;
+    if (slot.bound || slot.parent >= 0) continue;
     auto arena = arenas_.find(slot.device);
     if (arena == arenas_.end()) continue;
     slot.data = arena->second->data() + slot.offset;
@@ -203,6 +209,11 @@ void Program::bind(int slot, StoragePtr storage, int64_t offset) {
   s.storage = std::move(storage);
   s.data = s.storage->data() + offset;
   resolve(slot);
+  for (int i = 0; i < static_cast<int>(slots_.size()); ++i)
+    if (slots_[i].parent == slot) {
+      slots_[i].data = static_cast<char*>(s.data) + slots_[i].offset;
+      resolve(i);
+    }
 }
 
 void Program::run(int first, int last) const {
@@ -224,17 +235,19 @@ void Program::run_with(void* const* bound, int64_t count) const {
     operands = many.data();
   }
   std::vector<StoragePtr> arenas;
+  for (const auto& [device, bytes] : arena_sizes_)
+    if (bytes > 0) arenas.push_back(std::make_shared<Storage>(*device, bytes));
   for (size_t i = 0; i < operand_slots_.size(); ++i) {
     const int slot = operand_slots_[i];
-    operands[i] = slot < 0 ? nullptr : slots_[slot].bound ? bound[slots_[slot].offset] : nullptr;
-  }
-  for (const auto& [device, bytes] : arena_sizes_) {
-    if (bytes == 0) continue;
-    arenas.push_back(std::make_shared<Storage>(*device, bytes));
-    for (size_t i = 0; i < operand_slots_.size(); ++i) {
-      const int slot = operand_slots_[i];
-      if (slot >= 0 && !slots_[slot].bound && slots_[slot].device == device)
-        operands[i] = arenas.back()->data() + slots_[slot].offset;
+    if (slot < 0) {
+      operands[i] = nullptr;
+    } else if (const Slot& s = slots_[slot]; s.bound) {
+      operands[i] = bound[s.offset];
+    } else if (s.parent >= 0) {
+      operands[i] = static_cast<char*>(bound[slots_[s.parent].offset]) + s.offset;
+    } else {
+      for (const StoragePtr& arena : arenas)
+        if (&arena->device() == s.device) operands[i] = arena->data() + s.offset;
     }
   }
   for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, *call.context);

@@ -44,6 +44,7 @@ class Program {
   // Slots. A bound slot gets its memory from outside with `bind`; an arena slot is an offset in its device's arena.
   int add_bound(Device& device);
   int add_arena(Device& device, int64_t offset);
+  int add_part(int bound, int64_t offset);  // follows a bound slot, some bytes further on
 
   // Calls, in running order; each returns the position of the call.
   int add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots);
@@ -71,7 +72,8 @@ class Program {
   struct Slot {
     Device* device;
     bool bound;
-    int64_t offset;  // in the arena, or the rank among the bound slots
+    int64_t offset;  // bytes in the arena or from the parent; for a bound slot its rank among the bound ones
+    int parent;      // the bound slot this one is a part of, or -1
     void* data = nullptr;
     StoragePtr storage;
   };

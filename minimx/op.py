@@ -39,7 +39,7 @@ class Op:
     random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
-    legacy_defaults: ClassVar[dict[str, Any]] = {}
+    cheap: ClassVar[bool] = False  # worth computing again rather than keeping, when memory is short
 
     params: ClassVar[dict[str, Param]] = {}
     Params: ClassVar[type] = namedtuple("Params", ())
@@ -98,6 +98,10 @@ class Op:
     def expand(self, p: Any, node: Node, train: bool) -> Sequence[Value] | None:
         """The outputs as a composition of other operators, or None to keep the node (then `lower` is called)."""
         return None
+
+    def expand_before_gradient(self, p: Any, train: bool) -> bool:
+        """Whether to differentiate the expansion although the operator has a gradient of its own."""
+        return False
 
     def updates(self, p: Any, node: Node) -> dict[int, Value]:
         """New values for inputs that the operator changes in training (moving statistics, optimizer states)."""

@@ -44,9 +44,7 @@ class Param:
 
 
 class _Number(Param):
-    def __init__(
-        self, default: Any = REQUIRED, doc: str = "", *, min: float | None = None, max: float | None = None
-    ):
+    def __init__(self, default: Any = REQUIRED, doc: str = "", *, min: float | None = None, max: float | None = None):
         super().__init__(default, doc)
         self.min, self.max = min, max
 

@@ -1,0 +1,191 @@
+"""compile: the recipe that turns a symbol into a program, one pass after the other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _core
+from .graph import Device, Graph, Node, Value, topological, variable
+from .op import Op, Shape
+from .passes.expand import expand
+from .passes.fuse import fuse
+from .passes.gradient import gradient, state_updates
+from .passes.infer import infer
+from .passes.lower import Buffer, Key, Lowered, lower
+from .passes.place import place
+from .passes.plan import Plan, plan
+from .symbol import Head
+
+
+@dataclass
+class Options:
+    """Choices of a compilation; the environment sets the defaults."""
+
+    fuse: bool = True
+    mirror: bool = False
+
+    @staticmethod
+    def from_environment() -> Options:
+        return Options(
+            fuse=os.environ.get("MINIMX_FUSE", "1") != "0",
+            mirror=os.environ.get("MXNET_BACKWARD_DO_MIRROR", "0") not in ("", "0"),
+        )
+
+
+@dataclass
+class Compiled:
+    """A linked program, the slots of its bound arrays, and where its forward part ends."""
+
+    program: _core.Program
+    slots: dict[Key, int]
+    mark: int
+    end: int
+    lowered: Lowered
+    plan: Plan
+    graph: Graph
+
+
+def compile_symbol(
+    heads: Sequence[Head],
+    shapes: Mapping[str, Shape],
+    dtypes: Mapping[str, str],
+    output_names: list[str],
+    device: Device,
+    train: bool = False,
+    grad_req: Mapping[str, str] | None = None,
+    groups: Mapping[str, Device] | None = None,
+    share_with: _core.Program | None = None,
+    options: Options | None = None,
+    differentiate: int | None = None,
+) -> Compiled:
+    """The whole recipe. Gradients start from the first `differentiate` heads (all of them by default)."""
+    options = options or Options.from_environment()
+    wanted = [name for name, req in (grad_req or {}).items() if req != "null"]
+    graph = show("infer", infer(heads, shapes, dtypes, output_names, train))
+    graph = show("expand", expand(graph, before_gradient=True))
+    graph = show("gradient", gradient(graph, wanted, options.mirror, differentiate) if train else with_updates(graph))
+    graph = show("expand", expand(graph))
+    graph = show("place", place(graph, device, groups))
+    graph = show("fuse", fuse(graph)) if options.fuse else graph
+    lowered = show("lower", lower(graph, grad_req or {}))
+    planned = show("plan", plan(lowered))
+    return link(lowered, planned, graph, share_with)
+
+
+def with_updates(graph: Graph) -> Graph:
+    """Inference: only operators that always change their inputs (optimizer steps) do so."""
+    graph.early_updates, graph.updates = state_updates(graph)
+    return graph
+
+
+@dataclass
+class Eager:
+    """One operator as a program: bound slots are the inputs, then the outputs the user sees, then hidden ones."""
+
+    program: _core.Program
+    out_types: list[tuple[tuple[int, ...], str]]
+    visible: int
+    node: Node
+    updates: list[tuple[int, Value]]  # changes of inputs that are due after backward
+
+
+def compile_eager(
+    op: Op, params: Any, in_types: Sequence[tuple[tuple[int, ...], str]], device: Device, train: bool
+) -> Eager:
+    names = op.input_names(params)
+    types = op.infer_outputs(params, in_types, op.name.lower())
+    inputs = [variable(f"{n}#{i}", s, t, device) for i, (n, (s, t)) in enumerate(zip(names, in_types, strict=True))]
+    node = Node(op, params, inputs, types, op.name.lower(), device)
+    graph = Graph({v.node.name: v for v in inputs}, {}, list(node.outputs), list(op.output_names(params)), train)
+    early, late = state_updates(graph)
+    graph.early_updates = early
+    options = Options.from_environment()
+    graph = place(expand(graph), device)
+    if options.fuse:
+        graph = fuse(graph)
+    lowered = lower(graph, {})
+    planned = plan(lowered)
+    slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
+    program = link(lowered, planned, graph, None, slots).program
+    position = {v: i for i, v in enumerate(inputs)}
+    return Eager(program, types, op.visible(params), node, [(position[var], value) for var, value in late])
+
+
+def link(
+    lowered: Lowered,
+    planned: Plan,
+    graph: Graph,
+    share_with: _core.Program | None = None,
+    slot_order: Sequence[Key] | None = None,
+) -> Compiled:
+    """The C++ program of planned calls. Kernel names and argument structs are checked here, once."""
+    program = _core.Program()
+    slots: dict[Key, int] = {}
+    for key in slot_order or lowered.bound:
+        slots[key] = program.add_bound(_core.device(*lowered.bound[key].device))
+    numbers: dict[Buffer, int] = {}
+
+    def slot(buffer: Buffer | None) -> int:
+        if buffer is None:
+            return -1
+        root, offset = buffer.root()
+        if root.bound is not None:
+            return slots[root.bound] if offset == 0 else bound_part(root, offset)
+        if buffer not in numbers:
+            numbers[buffer] = program.add_arena(_core.device(*root.device), planned.offsets[root] + offset)
+        return numbers[buffer]
+
+    parts: dict[tuple[Key, int], int] = {}
+
+    def bound_part(root: Buffer, offset: int) -> int:
+        key = (root.bound, offset)
+        if key not in parts:
+            parts[key] = program.add_part(slots[root.bound], offset)
+        return parts[key]
+
+    for call in lowered.calls:
+        operands = [slot(b) for b in call.operands()]
+        if call.kind == "kernel":
+            program.add_call(_core.device(*call.device), call.kernel, call.args, operands)
+        elif call.kind == "copy":
+            program.add_copy(operands[0], operands[1], call.args["bytes"])
+        elif call.kind == "random_step":
+            program.add_random_step(operands[0])
+        else:
+            program.add_host_call(call.body)
+    program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
+    return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
+
+
+def show(stage: str, result: Any) -> Any:
+    """Prints what a pass returned when MINIMX_DEBUG asks for it (1: everything, or names of passes)."""
+    wanted = os.environ.get("MINIMX_DEBUG", "")
+    if wanted and (wanted == "1" or stage in wanted.split(",")):
+        print(f"---- {stage}", describe(result), sep="\n", file=sys.stderr)
+    return result
+
+
+def describe(result: Any) -> str:
+    """What a pass returned, as text for a person."""
+    if isinstance(result, Graph):
+        lines = []
+        forward = len(topological(result.forward_roots()))
+        for i, node in enumerate(result.nodes()):
+            if i == forward and result.backward_roots():
+                lines.append("  -- backward --")
+            types = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.outputs)
+            sources = ", ".join(f"{v.node.name}[{v.index}]" for v in node.inputs)
+            lines.append(f"  {node.name} = {node.op.name if node.op else 'variable'}({sources}) -> {types}")
+        return "\n".join(lines)
+    if isinstance(result, Lowered):
+        lines = [f"  {call!r}" for call in result.calls]
+        lines.insert(result.mark, "  -- backward --")
+        return "\n".join(lines)
+    if isinstance(result, Plan):
+        sizes = ", ".join(f"{d[0]}({d[1]}) {size}" for d, size in result.arenas.items()) or "nothing"
+        return f"  arena bytes: {sizes}; without sharing: {result.unshared_bytes}"
+    return repr(result)

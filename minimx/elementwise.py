@@ -1,0 +1,256 @@
+"""Elementwise operators: what they say about themselves, and how a group of them becomes one call of the `ewise` kernel.
+
+An elementwise operator writes its formula with a `Tape`: `t("add", a, t.constant(p.scalar))`. Names are those of
+csrc/ewise.def. Any number of such formulas can be written on one tape, which is what fusing is.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, ClassVar
+
+from . import _core
+from .base import FLOATS, TYPE_FLAGS, ShapeError
+from .graph import Value
+from .op import Op, Shape, same_shape
+
+MAX_REGISTERS = 24
+
+
+@cache
+def opcodes() -> dict[str, tuple[int, int]]:
+    """Opcode and arity of every elementwise function the kernels know."""
+    return _core.ewise_opcodes()
+
+
+class Elementwise(Op, abstract=True):
+    """Base of operators whose every output element depends on one element of each input."""
+
+    partial_shapes = True
+    cheap = True
+    broadcast: ClassVar[bool] = False  # whether inputs of size 1 along an axis are repeated
+    float_only: ClassVar[bool] = False  # integers are computed in float64 and converted back
+
+    def write(self, p: Any, t: Tape, *args: Operand) -> Operand:
+        """Writes the formula on the tape and returns where the result stands."""
+        raise NotImplementedError(f"{self.name}: write")
+
+    def complete_shapes(self, p: Any, ins: list[Shape], outs: list[Shape]) -> None:
+        if not self.broadcast:
+            same_shape(ins, outs)
+
+    def output_shapes(self, p: Any, ins: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        return [broadcast_shapes(ins) if self.broadcast else ins[0]]
+
+    def compute_type(self, p: Any, ins: Sequence[str], out: str) -> str:
+        """The dtype to compute in."""
+        return compute_type([*ins, out], self.float_only)
+
+    def lower(self, p: Any, node: Any, emit: Any) -> None:
+        lower_group([node], outside_inputs([node]), node.outputs, node.outputs, emit)
+
+
+def compute_type(dtypes: Sequence[str], float_only: bool = False) -> str:
+    if "float64" in dtypes:
+        return "float64"
+    if all(d in FLOATS for d in dtypes):
+        return "float32"
+    if any(d in FLOATS for d in dtypes):
+        # an integer meets a float: float32 holds 8-bit integers exactly, wider ones need float64
+        return "float32" if all(d in FLOATS or d in ("uint8", "int8", "bool") for d in dtypes) else "float64"
+    if float_only:
+        return "float64"
+    return "int64" if "int64" in dtypes else "int32"
+
+
+def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    ndim = max(map(len, shapes))
+    result = []
+    for d in range(ndim):
+        size = 1
+        for shape in shapes:
+            i = d - (ndim - len(shape))
+            n = shape[i] if i >= 0 else 1
+            if n == 1 or n == size:
+                continue
+            if size != 1 and n >= 0 and size >= 0:
+                raise ShapeError(f"shapes {', '.join(map(str, shapes))} cannot be broadcast together (axis {d})")
+            size = n if size == 1 or size < 0 else size
+        result.append(size)
+    return tuple(result)
+
+
+class Operand(namedtuple("Operand", "kind index")):
+    """Where a value of the tape stands: an input, a constant, or the result of an instruction."""
+
+    __slots__ = ()
+
+
+class Tape:
+    """Instructions in single-assignment form over inputs and constants."""
+
+    def __init__(self, inputs: int):
+        self.inputs = inputs
+        self.constants: list[float] = []
+        self.instructions: list[tuple[int, tuple[Operand, ...]]] = []
+        self._known: dict[Any, Operand] = {}
+
+    def constant(self, value: float) -> Operand:
+        value = float(value)
+        key = value.hex()  # tells -0.0 from 0.0 and makes NaN equal to itself
+        if key not in self._known:
+            self.constants.append(value)
+            self._known[key] = Operand("constant", len(self.constants) - 1)
+        return self._known[key]
+
+    def __call__(self, name: str, *args: Operand) -> Operand:
+        opcode, arity = opcodes()[name]
+        if len(args) != arity:
+            raise TypeError(f"elementwise function {name} takes {arity} operands, got {len(args)}")
+        key = (opcode, args)
+        if key not in self._known:
+            self.instructions.append((opcode, args))
+            self._known[key] = Operand("result", len(self.instructions) - 1)
+        return self._known[key]
+
+    def assemble(self, outputs: Sequence[Operand]) -> dict[str, Any]:
+        """Code with registers assigned: a register is free again after the last use of what it holds."""
+        last_use = {}
+        for i, (_, args) in enumerate(self.instructions):
+            for arg in args:
+                last_use[arg] = i
+        for out in outputs:
+            last_use[out] = len(self.instructions)
+        free: list[int] = []
+        used = 0
+        register: dict[Operand, int] = {}
+        code: list[int] = []
+
+        def number(operand: Operand) -> int:
+            if operand.kind == "input":
+                return operand.index
+            if operand.kind == "constant":
+                return self.inputs + operand.index
+            return self.inputs + len(self.constants) + register[operand]
+
+        for i, (opcode, args) in enumerate(self.instructions):
+            operands = [number(a) for a in args] + [0] * (3 - len(args))
+            for arg in set(args):
+                if arg.kind == "result" and last_use[arg] == i:
+                    free.append(register[arg])
+            result = Operand("result", i)
+            if free:
+                register[result] = free.pop()
+            else:
+                register[result] = used
+                used += 1
+            if result not in last_use:
+                free.append(register[result])
+            code += [opcode, register[result], *operands]
+        return {
+            "constants": self.constants,
+            "code": code,
+            "registers": used,
+            "out_operands": [number(o) for o in outputs],
+        }
+
+
+def lower_group(
+    nodes: Sequence[Any], inputs: Sequence[Any], results: Sequence[Value], outputs: Sequence[Any], emit: Any
+):
+    """One `ewise` call for elementwise nodes (in order) that store `results` to `outputs`.
+
+    `inputs` stand for what the group reads from outside, in the order of `outside_inputs`.
+    """
+    tape = Tape(len(inputs))
+    where = {v: Operand("input", i) for i, v in enumerate(outside_inputs(nodes))}
+    for node in nodes:
+        where[node.outputs[0]] = node.op.write(node.params, tape, *[where[v] for v in node.inputs])
+    emit_tape(tape, group_type(nodes[0]), inputs, outputs, [where[v] for v in results], emit)
+
+
+def emit_tape(
+    tape: Tape, kind: str, inputs: Sequence[Any], outputs: Sequence[Any], results: Sequence[Operand], emit: Any
+):
+    """The `ewise` call of a tape. Inputs and outputs are values or buffers (anything with shape and dtype)."""
+    shape = outputs[0].shape
+    dims, strides = collapse(shape, [v.shape for v in inputs])
+    args = {
+        "shape": dims,
+        "inputs": len(inputs),
+        "in_strides": [s for one in strides for s in one],
+        "in_types": [TYPE_FLAGS[v.dtype] for v in inputs],
+        "out_types": [TYPE_FLAGS[v.dtype] for v in outputs],
+        **tape.assemble(results),
+    }
+    whole = [i for i, v in enumerate(inputs) if v.shape == shape]
+    emit("ewise", kind, args, list(inputs), list(outputs), inplace=whole)
+
+
+def collapse(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> tuple[list[int], list[list[int]]]:
+    """The iteration space with as few dimensions as possible, and each (broadcast) operand's strides in it."""
+    strides = [broadcast_strides(s, shape) for s in operands]
+    dims: list[int] = []
+    kept: list[list[int]] = [[] for _ in operands]
+    for d, n in enumerate(shape):
+        if n == 1:
+            continue
+        if dims and all(k[-1] == s[d] * n for k, s in zip(kept, strides, strict=True)):
+            dims[-1] *= n
+            for k, s in zip(kept, strides, strict=True):
+                k[-1] = s[d]
+        else:
+            dims.append(n)
+            for k, s in zip(kept, strides, strict=True):
+                k.append(s[d])
+    if not dims:
+        return [1], [[1] for _ in operands]
+    return dims, kept
+
+
+def broadcast_strides(operand: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
+    """Strides (in elements) with which a contiguous operand is read while walking over `shape`."""
+    strides = [0] * len(shape)
+    step = 1
+    for d in range(1, len(operand) + 1):
+        n = operand[-d]
+        strides[-d] = 0 if n == 1 and shape[-d] != 1 else step
+        step *= n
+    return strides
+
+
+class Fused(Op, abstract=True):
+    """A group of elementwise nodes that runs as one call; made by the fuse pass, never by a user."""
+
+    name = "_fused"
+    Params = namedtuple("FusedParams", "nodes results")
+
+    def output_names(self, p: Any) -> tuple[str, ...]:
+        return tuple(f"output{i}" for i in range(len(p.results)))
+
+    def input_names(self, p: Any) -> tuple[str, ...]:
+        return tuple(f"arg{i}" for i in range(len(outside_inputs(p.nodes))))
+
+    def lower(self, p: Any, node: Any, emit: Any) -> None:
+        lower_group(p.nodes, node.inputs, p.results, node.outputs, emit)
+
+
+FUSED = Fused()
+
+
+def group_type(node: Any) -> str:
+    """The dtype an elementwise node computes in; all nodes of a group share it."""
+    return node.op.compute_type(node.params, [v.dtype for v in node.inputs], node.outputs[0].dtype)
+
+
+def outside_inputs(nodes: Sequence[Any]) -> list[Value]:
+    """Values a group reads from outside, in order of first use."""
+    made = {v for node in nodes for v in node.outputs}
+    found: dict[Value, None] = {}
+    for node in nodes:
+        for value in node.inputs:
+            if value not in made:
+                found[value] = None
+    return list(found)

@@ -1,0 +1,156 @@
+"""fuse: elementwise neighbours become one node, so that their intermediate values never leave the first-level cache.
+
+A group is a set of elementwise nodes with one iteration space, one compute type and one side of the forward/backward mark.
+A node joins the group of a producer unless another of its inputs depends on that group, which would make a cycle.
+"""
+
+from __future__ import annotations
+
+from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
+from ..graph import Graph, Node, Value, topological
+
+MAX_NODES = 48
+MAX_INPUTS = 16
+
+
+class _Unit:
+    """A group of nodes that will run as one call, or a single node that takes part in nothing."""
+
+    __slots__ = ("nodes", "bits", "needs", "key", "inputs", "is_read")
+
+    def __init__(self, key):
+        self.nodes: list[Node] = []
+        self.bits = 0  # its nodes, as a bit set
+        self.needs = 0  # all nodes it depends on, its own included
+        self.key = key  # what nodes of one group share; None for a node that cannot be grouped
+        self.inputs: set[Value] = set()
+        self.is_read = False  # whether another unit depends on it
+
+
+def fuse(graph: Graph) -> Graph:
+    forward = set(topological(graph.forward_roots()))
+    order = graph.nodes()
+    unit_of: dict[Node, _Unit] = {}
+    units: list[_Unit] = []
+    for i, node in enumerate(order):
+        key = None
+        if _can_join(node):
+            key = (node.outputs[0].shape, group_type(node), node in forward, node.device)
+        sources = {unit_of[v.node]: None for v in node.inputs}
+        fitting = [u for u in sources if key is not None and u.key == key and _fits(u, node, unit_of)]
+        if fitting:
+            unit = fitting[-1]
+        else:
+            unit = _Unit(key)
+            units.append(unit)
+        _join(unit, node, 1 << i, [u for u in sources if u is not unit], units)
+        unit_of[node] = unit
+    return _collapse(graph, [u for u in units if len(u.nodes) > 1], order)
+
+
+def _join(unit: _Unit, node: Node, bit: int, sources: list[_Unit], units: list[_Unit]) -> None:
+    new = 0
+    for source in sources:
+        source.is_read = True
+        new |= source.needs
+    if unit.is_read and new & ~unit.needs:
+        # Whoever depends on the unit depends on what the node brings with it, too.
+        for other in units:
+            if other.needs & unit.bits:
+                other.needs |= new
+    unit.needs |= new | bit
+    unit.bits |= bit
+    unit.nodes.append(node)
+    unit.inputs.update(node.inputs)
+
+
+def _can_join(node: Node) -> bool:
+    return isinstance(node.op, Elementwise) and type(node.op).lower is Elementwise.lower
+
+
+def _fits(unit: _Unit, node: Node, unit_of: dict[Node, _Unit]) -> bool:
+    if len(unit.nodes) >= MAX_NODES:
+        return False
+    if sum(unit_of[v.node] is not unit for v in unit.inputs | set(node.inputs)) > MAX_INPUTS:
+        return False
+    return all((u := unit_of[v.node]) is unit or not u.needs & unit.bits for v in node.inputs)
+
+
+def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
+    if not groups:
+        return graph
+    group_of = {node: group for group in groups for node in group.nodes}
+    read_outside: dict[_Unit, dict[Value, None]] = {group: {} for group in groups}
+    roots = set(graph.roots())
+    for node in order:
+        for value in node.inputs:
+            group = group_of.get(value.node)
+            if group is not None and group_of.get(node) is not group:
+                read_outside[group][value] = None
+        for value in node.outputs:
+            if value in roots and node in group_of:
+                read_outside[group_of[node]][value] = None
+    new: dict[Value, Value] = {}
+
+    def swap(value: Value) -> Value:
+        return new.get(value, value)
+
+    # A group stands where its last node stood: everything it reads is ready there, and `_fits` made sure that nothing
+    # that reads it is needed for it. Readers that came before that place are visited again after it.
+    made: set[object] = set()
+
+    def build(item) -> None:
+        stack = [item]
+        while stack:
+            top = stack[-1]
+            if top in made:
+                stack.pop()
+                continue
+            inputs = outside_inputs(top.nodes) if isinstance(top, _Unit) else top.inputs
+            waiting = [u for v in inputs if (u := group_of.get(v.node, v.node)) not in made]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            made.add(top)
+            if isinstance(top, _Unit):
+                _fused_node(top, list(read_outside[top]), new)
+            elif any(v in new for v in top.inputs):
+                from ..graph import with_inputs
+
+                for old, value in zip(
+                    top.outputs, with_inputs(top, [swap(v) for v in top.inputs]).outputs, strict=True
+                ):
+                    new[old] = value
+
+    for node in order:
+        build(group_of.get(node, node))
+    return Graph(
+        graph.arguments,
+        graph.auxiliary,
+        [swap(v) for v in graph.outputs],
+        graph.output_names,
+        graph.train,
+        graph.head_grads,
+        {name: swap(v) for name, v in graph.gradients.items()},
+        [(var, swap(v)) for var, v in graph.updates],
+        [(var, swap(v)) for var, v in graph.early_updates],
+    )
+
+
+def _fused_node(group: _Unit, results: list[Value], new: dict[Value, Value]) -> None:
+    last = group.nodes[-1]
+    nodes = tuple(group.nodes)
+    inputs = [new.get(v, v) for v in outside_inputs(nodes)]
+    fused = Node(
+        FUSED,
+        FUSED.Params(nodes, tuple(results)),
+        inputs,
+        [(v.shape, v.dtype) for v in results],
+        "+".join(dict.fromkeys(n.name for n in nodes)),
+        last.device,
+        last.attrs,
+    )
+    fused.origin = last.origin
+    for old, value in zip(results, fused.outputs, strict=True):
+        new[old] = value

@@ -1,0 +1,331 @@
+"""lower: turns the nodes of a graph into calls of kernels on buffers.
+
+Every value gets a buffer: bound (arguments, states, outputs, gradients), or temporary (placed later by plan), or a view of
+another buffer (reshapes and leading-axis slices cost nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import _core
+from ..base import ITEM_SIZES, DeviceError
+from ..elementwise import Tape, emit_tape
+from ..graph import Device, Graph, Node, Value, topological
+
+HALF = ("float16", "bfloat16")
+Key = tuple[str, Any]
+
+
+class Buffer:
+    """Memory that calls read and write. `bound` says what outside array it is; None makes it temporary."""
+
+    __slots__ = ("shape", "dtype", "nbytes", "device", "bound", "parent", "offset", "number")
+    _count = 0
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: str,
+        device: Device,
+        bound: Key | None = None,
+        parent: Buffer | None = None,
+        offset: int = 0,
+    ):
+        self.shape = shape
+        self.dtype = dtype
+        size = ITEM_SIZES[dtype]
+        for d in shape:
+            size *= d
+        self.nbytes = size
+        self.device = device
+        self.bound = bound
+        self.parent = parent
+        self.offset = offset  # bytes from the start of the parent
+        Buffer._count += 1
+        self.number = Buffer._count
+
+    def root(self) -> tuple[Buffer, int]:
+        buffer, offset = self, 0
+        while buffer.parent is not None:
+            offset += buffer.offset
+            buffer = buffer.parent
+        return buffer, offset
+
+    def __repr__(self) -> str:
+        root, offset = self.root()
+        name = f"{root.bound[0]}:{root.bound[1]}" if root.bound else f"%{root.number}"
+        return f"{name}{f'+{offset}' if offset else ''}:{self.dtype}{list(self.shape)}"
+
+
+@dataclass
+class Call:
+    """One kernel on buffers, for the node it came from. `kind` is kernel, copy, random_step or host."""
+
+    kind: str
+    kernel: str
+    args: dict[str, Any]
+    reads: list[Buffer | None]
+    writes: list[Buffer]
+    device: Device
+    node: str
+    inplace: tuple[int, ...] = ()  # reads whose memory the first write may take over
+    scratch: Buffer | None = None
+    body: Callable[[], None] | None = None
+
+    def operands(self) -> list[Buffer | None]:
+        return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
+
+    def __repr__(self) -> str:
+        return f"{', '.join(map(repr, self.writes))} = {self.kernel}({', '.join(map(repr, self.reads))})  # {self.node}"
+
+
+@dataclass
+class Lowered:
+    """Calls in running order; the first `mark` of them are the forward part."""
+
+    calls: list[Call]
+    mark: int
+    bound: dict[Key, Buffer] = field(default_factory=dict)
+
+
+class Emit:
+    """What an operator's `lower` writes its calls to."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.buffers: dict[Value, Buffer] = {}
+        self.bound: dict[Key, Buffer] = {}
+        self.node: Node | None = None
+        self.random: dict[Device, Buffer] = {}
+
+    # ---- for operators ----------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        kernel: str,
+        dtype: str | None,
+        args: Mapping[str, Any],
+        ins: Sequence[Value | Buffer | None],
+        outs: Sequence[Value | Buffer],
+        scratch: int = 0,
+        inplace: Sequence[int] = (),
+    ) -> None:
+        """One call of `kernel.dtype`. Half precision runs in float32 between casts where the kernel has no such form.
+
+        `scratch` is in bytes; `inplace` names inputs whose memory the first output may reuse.
+        """
+        device = self.device
+        name = f"{kernel}.{dtype}" if dtype else kernel
+        reads = [self.buffer(v) for v in ins]
+        writes = [self.buffer(v) for v in outs]
+        if not _core.device(*device).has_kernel(name):
+            if dtype in HALF:
+                self._through_float32(kernel, args, reads, writes, scratch)
+                return
+            raise DeviceError(f"{self._where()}: device {device[0]} has no kernel {name}")
+        space = self.temp((scratch,), "uint8") if scratch else None
+        call = Call("kernel", name, dict(args), reads, writes, device, self._name(), tuple(inplace), space)
+        self.calls.append(call)
+
+    def temp(self, shape: Sequence[int], dtype: str) -> Buffer:
+        """A temporary buffer."""
+        return Buffer(tuple(shape), dtype, self.device)
+
+    def alias(self, out: Value, source: Value | Buffer, offset: int = 0) -> None:
+        """`out` is the memory of `source` from `offset` bytes on."""
+        self.buffers[out] = Buffer(out.shape, out.dtype, self.device, None, self.buffer(source), offset)
+
+    def view(self, source: Value | Buffer, shape: Sequence[int], dtype: str | None = None, offset: int = 0) -> Buffer:
+        """A part of a buffer, or the same bytes under another shape."""
+        base = self.buffer(source)
+        return Buffer(tuple(shape), dtype or base.dtype, self.device, None, base, offset)
+
+    def cast(self, source: Value | Buffer, dtype: str) -> Buffer:
+        """`source` as another dtype (itself when it has it already); what index operands go through."""
+        buffer = self.buffer(source)
+        if buffer.dtype == dtype:
+            return buffer
+        result = Buffer(buffer.shape, dtype, self.device)
+        self._convert(buffer, result)
+        return result
+
+    def fill(self, target: Value | Buffer, value: float) -> None:
+        """Sets every element."""
+        buffer = self.buffer(target)
+        tape = Tape(0)
+        kind = "float64" if buffer.dtype == "float64" else "float32" if buffer.dtype in (*HALF, "float32") else "int64"
+        emit_tape(tape, kind, [], [buffer], [tape.constant(value)], self)
+
+    def random_state(self) -> Buffer:
+        """The 16 bytes {seed, step} that random kernels of this run read."""
+        if self.device not in self.random:
+            self.random[self.device] = Buffer((2,), "int64", self.device)
+        return self.random[self.device]
+
+    def stream(self) -> int:
+        """A number that is this node's own within the graph, for random kernels."""
+        self._streams = getattr(self, "_streams", 0) + 1
+        return self._streams
+
+    def host(self, name: str, body: Callable[[], None], ins: Sequence[Value], outs: Sequence[Value]) -> Call:
+        """Python inside the program: `body` runs with the GIL; what it reads and writes stays alive meanwhile."""
+        reads = [self.buffer(v) for v in ins]
+        writes = [self.buffer(v) for v in outs]
+        call = Call("host", name, {}, reads, writes, self.device, self._name(), body=body)
+        self.calls.append(call)
+        return call
+
+    def copy(self, source: Value | Buffer, target: Value | Buffer) -> None:
+        """The same bytes in another place, on this or another device."""
+        a, b = self.buffer(source), self.buffer(target)
+        self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name()))
+
+    @property
+    def device(self) -> Device:
+        return self.node.device if self.node is not None and self.node.device else ("cpu", 0)
+
+    @property
+    def threads(self) -> int:
+        """Workers a kernel of this device may use: what per-thread scratch is multiplied with."""
+        return _core.thread_count() if self.device[0] == "cpu" else 1
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def buffer(self, v: Any) -> Any:
+        if not isinstance(v, Value):
+            return v
+        found = self.buffers.get(v)
+        if found is None:
+            found = self.buffers[v] = Buffer(v.shape, v.dtype, v.node.device or self.device)
+        return found
+
+    def bind(self, value: Value, key: Key) -> Buffer:
+        buffer = Buffer(value.shape, value.dtype, value.node.device or self.device, key)
+        self.buffers[value] = self.bound[key] = buffer
+        return buffer
+
+    def _convert(self, source: Buffer, target: Buffer) -> None:
+        tape = Tape(1)
+        from ..elementwise import Operand, compute_type
+
+        kind = compute_type([source.dtype, target.dtype])
+        emit_tape(tape, kind, [source], [target], [Operand("input", 0)], self)
+
+    def _through_float32(self, kernel, args, reads, writes, scratch) -> None:
+        wide_in = [self.cast(b, "float32") if b is not None and b.dtype in HALF else b for b in reads]
+        wide_out = [Buffer(b.shape, "float32", b.device) if b.dtype in HALF else b for b in writes]
+        self(kernel, "float32", args, wide_in, wide_out, scratch)
+        for wide, narrow in zip(wide_out, writes, strict=True):
+            if wide is not narrow:
+                self._convert(wide, narrow)
+
+    def _name(self) -> str:
+        return self.node.name if self.node else ""
+
+    def _where(self) -> str:
+        return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"
+
+
+def lower(graph: Graph, grad_req: Mapping[str, str]) -> Lowered:
+    """The calls of a graph. `grad_req` says for each gradient whether it is written or added."""
+    emit = Emit()
+    for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary)):
+        for name, value in values.items():
+            emit.bind(value, (kind, name))
+    for i, value in enumerate(graph.head_grads):
+        if value is not None:
+            emit.bind(value, ("head_grad", i))
+    forward = topological(graph.forward_roots())
+    _lower_nodes(forward, emit)
+    for i, value in enumerate(graph.outputs):
+        _deliver(value, ("out", i), emit)
+    for target, value in graph.early_updates:
+        _update(target, value, emit)
+    mark = len(emit.calls)
+    done = set(forward)
+    _lower_nodes([n for n in topological(graph.backward_roots()) if n not in done], emit)
+    for name, value in graph.gradients.items():
+        _deliver_gradient(graph.arguments[name], value, name, grad_req.get(name, "write"), emit)
+    for target, value in graph.updates:
+        _update(target, value, emit)
+    steps = [
+        Call("random_step", "random_step", {}, [], [state], device, "random") for device, state in emit.random.items()
+    ]
+    return Lowered(steps + emit.calls, mark + len(steps), emit.bound)
+
+
+def _lower_nodes(nodes: Sequence[Node], emit: Emit) -> None:
+    for node in nodes:
+        if node.op is not None:
+            emit.node = node
+            node.op.lower(node.params, node, emit)
+    emit.node = None
+
+
+def _deliver(value: Value, key: Key, emit: Emit) -> None:
+    """Makes `value` arrive in the bound array `key`: its temporary becomes that array, or it is copied there."""
+    buffer = emit.buffer(value)
+    root, offset = buffer.root()
+    if root.bound is None and offset == 0 and root.nbytes == buffer.nbytes:
+        root.bound = key
+        emit.bound[key] = root
+        return
+    target = emit.bound[key] = Buffer(value.shape, value.dtype, buffer.device, key)
+    emit.node = value.node if value.node.op else None
+    emit.copy(buffer, target)
+
+
+def _deliver_gradient(argument: Value, value: Value, name: str, req: str, emit: Emit) -> None:
+    key = ("grad", name)
+    home = argument.node.device
+    if req != "add":
+        if value.node.device == home:
+            _deliver(value, key, emit)
+        else:
+            target = emit.bound[key] = Buffer(value.shape, value.dtype, home, key)
+            emit.copy(value, target)
+        return
+    target = emit.bound[key] = Buffer(argument.shape, argument.dtype, home, key)
+    source = emit.buffer(value)
+    emit.node = argument.node
+    if source.device != home:
+        moved = Buffer(value.shape, value.dtype, home)
+        emit.copy(source, moved)
+        source = moved
+    from ..elementwise import Operand, compute_type
+
+    tape = Tape(2)
+    total = tape("add", Operand("input", 0), Operand("input", 1))
+    emit_tape(tape, compute_type([value.dtype]), [target, source], [target], [total], emit)
+    emit.node = None
+
+
+def _update(target: Value, value: Value, emit: Emit) -> None:
+    """Writes a state's new value into the state: in place when nothing reads the old one any more, else by a copy."""
+    home = emit.buffer(target)
+    buffer = emit.buffer(value)
+    root, offset = buffer.root()
+    if root.bound is None and offset == 0 and root.nbytes == home.nbytes and _may_write_at_once(root, home, emit.calls):
+        root.parent, root.offset = home, 0
+        return
+    emit.node = value.node if value.node.op else None
+    emit.copy(buffer, home)
+    emit.node = None
+
+
+def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call]) -> bool:
+    """Whether the call that makes `root` may write to `home` instead: no later call, nor it itself, needs the old value."""
+    writers = [i for i, c in enumerate(calls) if any(w.root()[0] is root for w in c.writes)]
+    if len(writers) != 1:
+        return False
+    call = calls[writers[0]]
+    for i, read in enumerate(call.reads):
+        if read is not None and read.root()[0] is home and i not in call.inplace:
+            return False
+    for later in calls[writers[0] + 1 :]:
+        if any(r is not None and r.root()[0] is home for r in later.reads):
+            return False
+    return True

@@ -1,0 +1,112 @@
+"""plan: gives every temporary buffer a place in its device's arena.
+
+A buffer lives from the call that writes it first to the call that reads it last. Calls that may work in place hand the
+memory of an input that dies there to their output. The rest is packed largest first, each at the lowest offset where it
+overlaps nothing that is alive at the same time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..graph import Device
+from .lower import Buffer, Call, Lowered
+
+ALIGNMENT = 64
+
+
+@dataclass
+class Plan:
+    """Offsets of temporary root buffers, and how large each device's arena must be."""
+
+    offsets: dict[Buffer, int] = field(default_factory=dict)
+    arenas: dict[Device, int] = field(default_factory=dict)
+    unshared_bytes: int = 0  # what the same buffers would take without sharing memory
+
+
+@dataclass
+class _Block:
+    """Buffers that hand one piece of memory on to each other."""
+
+    nbytes: int
+    first: int
+    last: int
+    device: Device
+    members: list[Buffer]
+
+
+def plan(lowered: Lowered) -> Plan:
+    blocks = _lifetimes(lowered.calls)
+    result = Plan(unshared_bytes=sum(_aligned(b.nbytes) for b in blocks.values()))
+    _join_in_place(lowered.calls, blocks)
+    unique = {id(b): b for b in blocks.values()}.values()
+    for device in {b.device for b in unique}:
+        result.arenas[device] = _pack([b for b in unique if b.device == device], result.offsets)
+    return result
+
+
+def _roots(buffers) -> list[Buffer]:
+    return [r for b in buffers if b is not None and (r := b.root()[0]).bound is None]
+
+
+def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
+    blocks: dict[Buffer, _Block] = {}
+    for i, call in enumerate(calls):
+        for root in _roots(call.operands()):
+            if root in blocks:
+                blocks[root].last = i
+            else:
+                blocks[root] = _Block(root.nbytes, i, i, root.device, [root])
+    return blocks
+
+
+def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
+    for i, call in enumerate(calls):
+        if not call.inplace or not call.writes:
+            continue
+        out = call.writes[0].root()[0]
+        if out.bound is not None or blocks[out].first != i or call.writes[0].nbytes != out.nbytes:
+            continue
+        others = [r for j, b in enumerate(call.reads) if j not in call.inplace and b is not None for r in _roots([b])]
+        for j in call.inplace:
+            source = call.reads[j]
+            root, offset = source.root()
+            if root.bound is not None or root in others or offset or source.dtype != call.writes[0].dtype:
+                continue
+            block = blocks[root]
+            if (
+                block.last == i
+                and block.nbytes == out.nbytes
+                and block.device == out.device
+                and block is not blocks[out]
+            ):
+                mine = blocks[out]
+                block.last = mine.last
+                block.members += mine.members
+                for member in mine.members:
+                    blocks[member] = block
+                break
+
+
+def _pack(blocks: list[_Block], offsets: dict[Buffer, int]) -> int:
+    placed: list[tuple[int, int, _Block]] = []  # offset, end, block; in order of offset
+    size = 0
+    for block in sorted(blocks, key=lambda b: (-b.nbytes, b.first)):
+        need = _aligned(block.nbytes)
+        at = 0
+        for start, end, other in placed:
+            if other.last < block.first or other.first > block.last:
+                continue
+            if start - at >= need:
+                break
+            at = max(at, end)
+        placed.append((at, at + need, block))
+        placed.sort(key=lambda p: p[0])
+        size = max(size, at + need)
+        for member in block.members:
+            offsets[member] = at
+    return size
+
+
+def _aligned(nbytes: int) -> int:
+    return max(ALIGNMENT, (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)
