@@ -100,19 +100,19 @@ Generator next_random_state() {
 }
 
 int Program::add_bound(Device& device) {
-  slots_.push_back({&device, true, bound_count_++, -1});
+  slots_.push_back({&device, true, bound_count_++, -1, nullptr, nullptr});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
 
 int Program::add_arena(Device& device, int64_t offset) {
-  slots_.push_back({&device, false, offset, -1});
+  slots_.push_back({&device, false, offset, -1, nullptr, nullptr});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
 
 int Program::add_part(int bound, int64_t offset) {
-  slots_.push_back({slots_.at(bound).device, false, offset, bound});
+  slots_.push_back({slots_.at(bound).device, false, offset, bound, nullptr, nullptr});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }

@@ -6,30 +6,31 @@ everything, until each node either names a kernel or is elementwise.
 
 from __future__ import annotations
 
-from ..graph import Graph, Node, made_for, rewrite
+from collections.abc import Sequence
+
+from ..graph import Graph, Node, Value, made_for, rewrite, with_inputs
+from ..op import Op
 
 _MAX_DEPTH = 16
 
 
 def expand(graph: Graph, before_gradient: bool = False) -> Graph:
+    train = graph.train
     for _ in range(_MAX_DEPTH):
-        changed = False
+        expanded: list[Node] = []
 
-        def change(node, inputs):
-            nonlocal changed
-            if node.op is None:
+        def change(node, inputs, expanded=expanded):
+            if node.op is None or (before_gradient and not differentiates_by_expansion(node, train)):
                 return None
-            if before_gradient and not differentiates_by_expansion(node, graph.train):
-                return None
-            outputs = expansion(node, inputs, graph.train)
+            outputs = expansion(node, inputs, train)
             if outputs is not None:
-                changed = True
+                expanded.append(node)
             return outputs
 
         graph = rewrite(graph, change)
-        if not changed:
+        if not expanded:
             return graph
-    raise RecursionError("operators expand into each other without end")
+    raise RecursionError(f"operators expand into each other without end: {expanded}")
 
 
 def differentiates_by_expansion(node: Node, train: bool) -> bool:
@@ -37,18 +38,10 @@ def differentiates_by_expansion(node: Node, train: bool) -> bool:
     return op is not None and (op.differentiable_by_expansion or op.expand_before_gradient(node.params, train))
 
 
-def expansion(node: Node, inputs, train: bool):
+def expansion(node: Node, inputs: Sequence[Value], train: bool) -> Sequence[Value] | None:
     """The values that a node is made of, on the given inputs; None when it stands for itself."""
-    if type(node.op).expand is _plain_expand():
+    if type(node.op).expand is Op.expand:
         return None
-    from ..graph import with_inputs
-
     rebuilt = node if tuple(inputs) == node.inputs else with_inputs(node, inputs)
     with made_for(node):
         return node.op.expand(node.params, rebuilt, train)
-
-
-def _plain_expand():
-    from ..op import Op
-
-    return Op.expand
