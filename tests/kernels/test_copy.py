@@ -40,7 +40,9 @@ def check(base, view):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (3, 67), (67, 3), (16, 16), (15, 17), (33, 64), (40, 129), (8, 1000)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 3), (3, 67), (67, 3), (16, 16), (15, 17), (33, 64), (40, 129), (8, 1000)]
+)
 def test_matrix_transpose(shape, dtype):
     base = numbers(shape, dtype)
     check(base, base.T)
@@ -99,7 +101,13 @@ def test_writing_into_part_of_the_output(dtype):
 @pytest.mark.parametrize("dtype", TYPES)
 def test_large_enough_for_threads(dtype):
     base = numbers((37, 300, 71), dtype)
-    for view in [base.transpose(2, 1, 0), base.transpose(1, 0, 2), base[:, ::-1], base.transpose(0, 2, 1), base[1:, :, 5:]]:
+    for view in [
+        base.transpose(2, 1, 0),
+        base.transpose(1, 0, 2),
+        base[:, ::-1],
+        base.transpose(0, 2, 1),
+        base[1:, :, 5:],
+    ]:
         check(base, view)
     flat = numbers((1 << 20,), dtype)
     check(flat, flat[3:])

@@ -1,0 +1,40 @@
+# make demo   build, train a LeNet on the built-in digits, save it, draw it, classify a few images
+# make test   build and run the tests
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint format build gpu-test bench clean
+
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q --upgrade pip
+	$(RUN) -m pip install -q "setuptools>=77" pybind11 "numpy>=1.26" graphviz "pytest>=8" scipy ruff mypy clang-format
+	touch $@
+
+# An editable install that rebuilds only what changed. MINIMX_WIDE adds the level that tests AVX-512's logic anywhere.
+build: $(VENV)/made
+	MINIMX_WIDE=1 $(RUN) -m pip install -q --no-build-isolation --no-deps -e .
+
+demo: build
+	$(RUN) examples/digits_lenet.py
+
+test: build
+	$(RUN) -m pytest
+
+lint: $(VENV)/made
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+format: $(VENV)/made
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(VENV)/bin/clang-format -i
+
+bench: build
+	$(RUN) benchmarks/run.py
+
+clean:
+	rm -rf build $(VENV) minimx/*.so
