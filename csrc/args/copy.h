@@ -1,5 +1,6 @@
-// copy: strided_copy, any rearrangement that is a walk with strides (transpose, slice, flip, tile, concat of pieces), and
-// fill, one value everywhere. Both are named by element size in bytes: "strided_copy.4" serves float32 and int32 alike.
+// copy: strided_copy, any rearrangement that is a walk with strides (transpose, slice, flip, tile, concat of pieces),
+// and fill, one value everywhere. Both are named by element size in bytes: "strided_copy.4" serves float32 and int32
+// alike.
 #pragma once
 #include "../kernel.h"
 

@@ -49,7 +49,8 @@ Walk simplest(const StridedCopyArgs& a) {
 
 // Square blocks that are turned in registers: at most 16 rows, at most one register of the level wide.
 template <class T>
-constexpr int kBlock = kVectorBytes / static_cast<int>(sizeof(T)) < 16 ? kVectorBytes / static_cast<int>(sizeof(T)) : 16;
+constexpr int kBlock =
+    kVectorBytes / static_cast<int>(sizeof(T)) < 16 ? kVectorBytes / static_cast<int>(sizeof(T)) : 16;
 template <class T>
 struct RowOf {
   typedef T type __attribute__((vector_size(kBlock<T> * sizeof(T))));
@@ -163,7 +164,8 @@ void transpose(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64
         transpose_block(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
   }
   if (whole_cols < cols)
-    transpose_scalar(in + whole_cols, in_stride, out + whole_cols * out_stride, out_stride, whole_rows, cols - whole_cols);
+    transpose_scalar(in + whole_cols, in_stride, out + whole_cols * out_stride, out_stride, whole_rows,
+                     cols - whole_cols);
   if (whole_rows < rows)
     transpose_scalar(in + whole_rows * in_stride, in_stride, out + whole_rows, out_stride, rows - whole_rows, cols);
 }
@@ -214,13 +216,13 @@ void copy_walk(const Walk& w, const T* in, T* out) {
 
 template <class T>
 void copy_parallel(Walk w, const T* in, T* out, const Context& context) {
-  // A dimension that is contiguous in the input while the last one is not belongs beside the last: a transpose.
   while (w.n < 2) {
     for (int d = w.n++; d > 0; --d) w.dims[d] = w.dims[d - 1];
     w.dims[0] = {1, 0, 0};
   }
   int64_t elements = 1;
   for (int d = 0; d < w.n; ++d) elements *= w.dims[d].size;
+  // A dimension that is contiguous in the input while the last one is not belongs beside the last: a transpose.
   if (w.dims[w.n - 1].in != 1)
     for (int d = w.n - 3; d >= 0; --d)
       if (w.dims[d].in == 1 && w.dims[w.n - 2].in != 1) {
@@ -246,7 +248,8 @@ void copy_parallel(Walk w, const T* in, T* out, const Context& context) {
 
 // Whether runs of `run` elements lie at multiples of their own size everywhere, so that each can move as one element.
 bool runs_aligned(const Walk& w, int64_t run, int64_t bytes, const void* in, const void* out) {
-  if ((reinterpret_cast<uintptr_t>(in) | reinterpret_cast<uintptr_t>(out)) % static_cast<uintptr_t>(bytes)) return false;
+  if ((reinterpret_cast<uintptr_t>(in) | reinterpret_cast<uintptr_t>(out)) % static_cast<uintptr_t>(bytes))
+    return false;
   for (int d = 0; d + 1 < w.n; ++d)
     if (w.dims[d].in % run || w.dims[d].out % run) return false;
   return true;
@@ -294,6 +297,6 @@ void fill(const FillArgs& a, void* const* buffers, const Context& context) {
 KERNELS(copy, KERNEL("strided_copy.1", strided_copy<uint8_t>, StridedCopyArgs),
         KERNEL("strided_copy.2", strided_copy<uint16_t>, StridedCopyArgs),
         KERNEL("strided_copy.4", strided_copy<uint32_t>, StridedCopyArgs),
-        KERNEL("strided_copy.8", strided_copy<uint64_t>, StridedCopyArgs),
-        KERNEL("fill.1", fill<uint8_t>, FillArgs), KERNEL("fill.2", fill<uint16_t>, FillArgs),
-        KERNEL("fill.4", fill<uint32_t>, FillArgs), KERNEL("fill.8", fill<uint64_t>, FillArgs))
+        KERNEL("strided_copy.8", strided_copy<uint64_t>, StridedCopyArgs), KERNEL("fill.1", fill<uint8_t>, FillArgs),
+        KERNEL("fill.2", fill<uint16_t>, FillArgs), KERNEL("fill.4", fill<uint32_t>, FillArgs),
+        KERNEL("fill.8", fill<uint64_t>, FillArgs))
