@@ -60,26 +60,54 @@ def compile_symbol(
     groups: Mapping[str, Device] | None = None,
     share_with: _core.Program | None = None,
     options: Options | None = None,
-    differentiate: int | None = None,
+    heads_used: int | None = None,
 ) -> Compiled:
-    """The whole recipe. Gradients start from the first `differentiate` heads (all of them by default)."""
+    """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default)."""
+    reqs = grad_req or {}
+    if train:
+        wanted = [name for name, req in reqs.items() if req != "null"]
+        graph = differentiate(heads, shapes, dtypes, output_names, wanted, options, heads_used)
+    else:
+        graph = show("infer", infer(heads, shapes, dtypes, output_names))
+        graph.early_updates, _ = state_updates(graph)
+    return link_graph(compile_graph(graph, device, groups, options), reqs, share_with)
+
+
+def differentiate(
+    heads: Sequence[Head],
+    shapes: Mapping[str, Shape],
+    dtypes: Mapping[str, str],
+    output_names: list[str],
+    wanted: Sequence[str],
+    options: Options | None = None,
+    heads_used: int | None = None,
+) -> Graph:
+    """The training graph: outputs, the gradients of the arguments `wanted`, and state updates."""
     options = options or Options.from_environment()
-    wanted = [name for name, req in (grad_req or {}).items() if req != "null"]
-    graph = show("infer", infer(heads, shapes, dtypes, output_names, train))
+    graph = show("infer", infer(heads, shapes, dtypes, output_names, train=True))
     graph = show("expand", expand(graph, before_gradient=True))
-    graph = show("gradient", gradient(graph, wanted, options.mirror, differentiate) if train else with_updates(graph))
+    return show("gradient", gradient(graph, wanted, options.mirror, heads_used))
+
+
+def compile_graph(
+    graph: Graph, device: Device, groups: Mapping[str, Device] | None = None, options: Options | None = None
+) -> Graph:
+    """The passes that need not know where a graph came from."""
+    options = options or Options.from_environment()
     graph = show("expand", expand(graph))
     graph = show("place", place(graph, device, groups))
-    graph = show("fuse", fuse(graph)) if options.fuse else graph
-    lowered = show("lower", lower(graph, grad_req or {}))
+    return show("fuse", fuse(graph)) if options.fuse else graph
+
+
+def link_graph(
+    graph: Graph,
+    grad_req: Mapping[str, str],
+    share_with: _core.Program | None = None,
+    slot_order: Sequence[Key] | None = None,
+) -> Compiled:
+    lowered = show("lower", lower(graph, grad_req))
     planned = show("plan", plan(lowered))
-    return link(lowered, planned, graph, share_with)
-
-
-def with_updates(graph: Graph) -> Graph:
-    """Inference: only operators that always change their inputs (optimizer steps) do so."""
-    graph.early_updates, graph.updates = state_updates(graph)
-    return graph
+    return link(lowered, planned, graph, share_with, slot_order)
 
 
 @dataclass
@@ -101,16 +129,9 @@ def compile_eager(
     inputs = [variable(f"{n}#{i}", s, t, device) for i, (n, (s, t)) in enumerate(zip(names, in_types, strict=True))]
     node = Node(op, params, inputs, types, op.name.lower(), device)
     graph = Graph({v.node.name: v for v in inputs}, {}, list(node.outputs), list(op.output_names(params)), train)
-    early, late = state_updates(graph)
-    graph.early_updates = early
-    options = Options.from_environment()
-    graph = place(expand(graph), device)
-    if options.fuse:
-        graph = fuse(graph)
-    lowered = lower(graph, {})
-    planned = plan(lowered)
+    graph.early_updates, late = state_updates(graph)
     slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
-    program = link(lowered, planned, graph, None, slots).program
+    program = link_graph(compile_graph(graph, device), {}, slot_order=slots).program
     position = {v: i for i, v in enumerate(inputs)}
     return Eager(program, types, op.visible(params), node, [(position[var], value) for var, value in late])
 

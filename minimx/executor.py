@@ -144,7 +144,7 @@ class Executor:
                     f"backward(): head gradient {i} must have the output's shape {output.shape}, got {grad.shape}"
                 )
             self._head_grads.append(grad)
-            _bind(compiled, ("head_grad", i), grad)
+            bind_array(compiled, ("head_grad", i), grad)
 
     def _compile(self, train: bool) -> Compiled:
         every = self.arg_dict | self.aux_dict
@@ -162,19 +162,23 @@ class Executor:
             self._options,
             len(self._symbol._heads),
         )
-        for name, value in self.arg_dict.items():
-            _bind(compiled, ("arg", name), value)
-        for name, value in self.aux_dict.items():
-            _bind(compiled, ("aux", name), value)
-        for name, grad in self.grad_dict.items():
-            if grad is not None:
-                _bind(compiled, ("grad", name), grad)
-        for i, value in enumerate(self._all_outputs):
-            _bind(compiled, ("out", i), value)
+        self.bind_arrays(compiled)
         self._programs[train] = compiled
         if train:
             self._set_head_grads(None, compiled)
         return compiled
+
+    def bind_arrays(self, compiled: Compiled) -> None:
+        """Gives a program of this symbol the executor's arrays."""
+        for name, value in self.arg_dict.items():
+            bind_array(compiled, ("arg", name), value)
+        for name, value in self.aux_dict.items():
+            bind_array(compiled, ("aux", name), value)
+        for name, grad in self.grad_dict.items():
+            if grad is not None:
+                bind_array(compiled, ("grad", name), grad)
+        for i, value in enumerate(self._all_outputs):
+            bind_array(compiled, ("out", i), value)
 
     # ---- around it --------------------------------------------------------------------------------------------------
 
@@ -385,7 +389,8 @@ def _resized(old: NDArray, shape: tuple[int, ...], may_grow: bool, name: str) ->
     return zeros(shape, old.context, old.dtype)
 
 
-def _bind(compiled: Compiled, key: tuple[str, Any], value: NDArray) -> None:
+def bind_array(compiled: Compiled, key: tuple[str, Any], value: NDArray) -> None:
+    """Gives a program the memory for one of its bound arrays; ignored when the program has no use for it."""
     slot = compiled.slots.get(key)
     if slot is not None:
         compiled.program.bind(slot, value._storage, value._offset)

@@ -23,7 +23,15 @@ def valid(indices, n, mode):
 
 
 # outer, axis, inner, count: single elements, short and long rows, work for several threads
-GATHERS = [(1, 5, 1, 7), (3, 4, 5, 6), (2, 3, 17, 1), (1, 10, 33, 0), (1, 300, 200, 1000), (50, 40, 1, 900), (7, 11, 300, 65)]
+GATHERS = [
+    (1, 5, 1, 7),
+    (3, 4, 5, 6),
+    (2, 3, 17, 1),
+    (1, 10, 33, 0),
+    (1, 300, 200, 1000),
+    (50, 40, 1, 900),
+    (7, 11, 300, 65),
+]
 
 
 @pytest.mark.parametrize("mode", [CLIP, WRAP])

@@ -1,0 +1,57 @@
+"""update: puts the optimizer into the graph, so that a whole training step is one program.
+
+A rule says for one parameter what its new value is, as a graph of operators:
+
+    def sgd(step, name, weight, grad):
+        return weight - step.scalar("lr") * (grad + 1e-4 * weight)
+
+Scalars (learning rates and their kin) and states (momenta) become arrays that the program reads and writes; a scheduler
+writes a number into a scalar, no new plan is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..graph import Graph, Value, made_for, variable
+
+
+class Recipe:
+    """What a rule may ask for while it describes one parameter's update."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.scalars: dict[str, Value] = {}
+        self.states: dict[str, Value] = {}
+        self.changes: list[tuple[Value, Value]] = []
+
+    def scalar(self, name: str, dtype: str = "float32") -> Value:
+        """A number that may change from step to step."""
+        if name not in self.scalars:
+            self.scalars[name] = self.graph.auxiliary[name] = variable(name, (1,), dtype)
+        return self.scalars[name]
+
+    def state(self, name: str, like: Value) -> Value:
+        """An array of a parameter's shape that lives as long as the step, zero at first."""
+        if name not in self.states:
+            self.states[name] = self.graph.auxiliary[name] = variable(name, like.shape, like.dtype, like.node.device)
+        return self.states[name]
+
+    def change(self, state: Value, value: Value) -> None:
+        """Gives a state its new value after the step."""
+        self.changes.append((state, value))
+
+
+Rule = Callable[[Recipe, str, Value, Value], Value]
+
+
+def update(graph: Graph, rule: Rule) -> tuple[Graph, Recipe]:
+    """The graph with every gradient turned into an update of its argument."""
+    recipe = Recipe(graph)
+    for name, grad in graph.gradients.items():
+        weight = graph.arguments[name]
+        with made_for(weight.node, "_update"):
+            recipe.changes.append((weight, rule(recipe, name, weight, grad)))
+    graph.updates = [*graph.updates, *recipe.changes]
+    graph.gradients = {}
+    return graph, recipe
