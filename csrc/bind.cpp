@@ -62,6 +62,16 @@ void run_kernel(const std::string& name, const ArgValues& args, const std::vecto
   entry->run(arguments.data(), pointers.data(), cpu.context);
 }
 
+// name -> (opcode, arity, whether it exists for integers).
+py::dict ewise_opcodes() {
+  enum { REAL, ANY };
+  py::dict table;
+#define EWISE(name, arity, types, expression) table[#name] = py::make_tuple(table.size(), arity, types == ANY);
+#include "ewise.def"
+#undef EWISE
+  return table;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -128,6 +138,7 @@ PYBIND11_MODULE(_core, m) {
     copy_bytes(to->device(), to->data() + to_offset, from->device(), from->data() + from_offset, bytes);
   });
   m.def("run_kernel", &run_kernel);
+  m.def("ewise_opcodes", &ewise_opcodes);
 
   m.def("seed", [](uint64_t seed) { generator() = {seed, 0}; });
   m.def("random_state", [] { return py::make_tuple(generator().seed, generator().step); });
