@@ -20,8 +20,8 @@ MAX_REGISTERS = 24
 
 
 @cache
-def opcodes() -> dict[str, tuple[int, int]]:
-    """Opcode and arity of every elementwise function the kernels know."""
+def opcodes() -> dict[str, tuple[int, int, bool]]:
+    """Opcode and arity of every elementwise function the kernels know, and whether integer kernels know it."""
     return _core.ewise_opcodes()
 
 
@@ -106,7 +106,7 @@ class Tape:
         return self._known[key]
 
     def __call__(self, name: str, *args: Operand) -> Operand:
-        opcode, arity = opcodes()[name]
+        opcode, arity, _ = opcodes()[name]
         if len(args) != arity:
             raise TypeError(f"elementwise function {name} takes {arity} operands, got {len(args)}")
         key = (opcode, args)
