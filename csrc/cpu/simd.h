@@ -69,6 +69,14 @@ inline Vec<T> splat(T x) {
   return x - Vec<T>{};
 }
 
+// All ones in the first n lanes.
+template <class T>
+inline Mask<T> first_lanes(int n) {
+  Mask<T> lane;
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane < splat<MaskInt<T>>(static_cast<MaskInt<T>>(n));
+}
+
 // The first n < kLanes elements; the others are zero and untouched in memory.
 template <class T>
 inline Vec<T> load_part(const T* p, int n) {
@@ -77,6 +85,11 @@ inline Vec<T> load_part(const T* p, int n) {
     return (Vec<T>)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
   else
     return (Vec<T>)_mm512_maskz_loadu_epi64(static_cast<__mmask8>((1u << n) - 1), p);
+#elif defined(__AVX2__) && MINIMX_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4)
+    return (Vec<T>)_mm256_maskload_epi32(reinterpret_cast<const int*>(p), (__m256i)first_lanes<T>(n));
+  else
+    return (Vec<T>)_mm256_maskload_epi64(reinterpret_cast<const long long*>(p), (__m256i)first_lanes<T>(n));
 #else
   Vec<T> v{};
   __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
@@ -90,6 +103,21 @@ inline void store_part(T* p, Vec<T> v, int n) {
     _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1), (__m512i)v);
   else
     _mm512_mask_storeu_epi64(p, static_cast<__mmask8>((1u << n) - 1), (__m512i)v);
+#elif defined(__AVX2__) && MINIMX_VECTOR_BYTES == 32
+  // In halves: a masked store costs more than these branches, which go the same way all through a kernel.
+  constexpr int half = kLanes<T> / 2;
+  __m128i rest = _mm256_castsi256_si128((__m256i)v);
+  if (n & half) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), rest);
+    rest = _mm256_extracti128_si256((__m256i)v, 1);
+    p += half;
+  }
+  if (half == 4 && (n & 2)) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), rest);
+    rest = _mm_unpackhi_epi64(rest, rest);
+    p += 2;
+  }
+  if (n & 1) __builtin_memcpy(p, &rest, sizeof(T));
 #else
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 #endif
