@@ -1,0 +1,101 @@
+// gemm: matrix products cut between threads; the loops of one product are in gemm_block.h.
+#include "../args/gemm.h"
+
+#include "gemm_block.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+// Below this many multiply-adds a task is not worth handing to another thread.
+constexpr int64_t kTaskWork = 250000;
+
+// A part of the rows or columns of a product, which is again a product.
+template <class T>
+Product<T> rows_of(Product<T> t, int64_t begin, int64_t end) {
+  t.m = end - begin;
+  t.a += begin * t.a_row;
+  t.c += begin * t.ldc;
+  if (t.row_bias) t.row_bias += begin;
+  if (t.residual) t.residual += begin * t.ldc;
+  return t;
+}
+template <class T>
+Product<T> columns_of(Product<T> t, int64_t begin, int64_t end) {
+  t.n = end - begin;
+  t.b += begin * t.b_column;
+  t.c += begin;
+  if (t.column_bias) t.column_bias += begin;
+  if (t.residual) t.residual += begin;
+  return t;
+}
+
+// c^T = B^T·A^T, for one column: a row is what the tiles like. One row packs next to nothing, so that the scratch asked
+// for the product as it was suffices.
+template <class T>
+Product<T> turned(const Product<T>& t) {
+  return {t.n,     t.m, t.k, t.b,        t.b_column,    t.b_k,      t.a,         t.a_k,
+          t.a_row, t.c, t.m, t.row_bias, t.column_bias, t.residual, t.activation};
+}
+
+template <class T>
+void gemm(const GemmArgs& g, void* const* buffers, const Context& context) {
+  const T* bias = static_cast<const T*>(buffers[2]);
+  Product<T> all = {g.m,
+                    g.n,
+                    g.k,
+                    static_cast<const T*>(buffers[0]),
+                    g.trans_a ? 1 : g.lda,
+                    g.trans_a ? g.lda : 1,
+                    static_cast<const T*>(buffers[1]),
+                    g.trans_b ? 1 : g.ldb,
+                    g.trans_b ? g.ldb : 1,
+                    static_cast<T*>(buffers[4]),
+                    g.ldc,
+                    g.bias_axis == 1 ? bias : nullptr,
+                    g.bias_axis == 2 ? bias : nullptr,
+                    static_cast<const T*>(buffers[3]),
+                    g.activation};
+  if (g.m == 0 || g.n == 0 || g.batch == 0) return;
+  const int64_t thread_scratch = product_scratch(g.m, g.n, g.k);
+  const bool turn = g.n == 1 && g.ldc == 1 && all.a_k != 1;
+  if (turn) all = turned(all);
+  T* const scratch = static_cast<T*>(buffers[5]);
+
+  // How a product is cut decides nothing about its result: every element is summed in the order of k, or by `dots`,
+  // and which of the two it is follows from the whole shape. Columns are cut in whole vectors.
+  constexpr int L = kLanes<T>;
+  const int64_t work = all.m * all.n * (all.k + 1);
+  const int64_t vectors = pieces(all.n, L);
+  int64_t cuts = 1;
+  if (context.threads > 1 && g.batch < 4 * context.threads)
+    cuts = lesser(work / kTaskWork, pieces(context.threads, g.batch));
+  const bool thin = is_thin(all);
+  const bool by_columns = all.n >= all.m;
+  const int64_t units = by_columns ? (thin ? all.n : vectors) : all.m;
+  cuts = cuts < 1 ? 1 : lesser(cuts, units);
+  const int64_t together = cuts > 1 ? 1 : 1 + kTaskWork / work;  // products per task
+  const int64_t tasks = pieces(g.batch, together) * cuts;
+  parallel(context, tasks, [&](int64_t task, int thread) {
+    const int64_t first = task / cuts * together, last = lesser(first + together, g.batch);
+    const int64_t begin = begin_of(task % cuts, units, cuts), end = begin_of(task % cuts + 1, units, cuts);
+    for (int64_t q = first; q < last; ++q) {
+      Product<T> one = all;
+      one.a += q * (turn ? g.batch_b : g.batch_a);
+      one.b += q * (turn ? g.batch_a : g.batch_b);
+      one.c += q * g.batch_c;
+      if (one.residual) one.residual += q * g.batch_c;
+      if (cuts > 1 && by_columns)
+        one = columns_of(one, thin ? begin : begin * L, thin ? end : lesser(end * L, all.n));
+      else if (cuts > 1)
+        one = rows_of(one, begin, end);
+      multiply(one, thin, scratch + thread * thread_scratch);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+KERNELS(gemm, KERNEL("gemm.float32", gemm<float>, GemmArgs), KERNEL("gemm.float64", gemm<double>, GemmArgs))

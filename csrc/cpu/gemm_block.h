@@ -1,0 +1,207 @@
+// One matrix product on one thread: the loops around the tile. Other kernels may use it inside their own tasks.
+#pragma once
+#include <cmath>
+
+#include "gemm_pack.h"
+#include "gemm_tile.h"
+
+namespace minimx {
+namespace {
+
+// c = activation(A·B + bias + residual). Operands are given by strides, so that transposing is exchanging two numbers;
+// of each pair one is 1. c and residual have rows ldc apart and contiguous columns.
+template <class T>
+struct Product {
+  int64_t m, n, k;
+  const T* a;
+  int64_t a_row, a_k;
+  const T* b;
+  int64_t b_k, b_column;
+  T* c;
+  int64_t ldc;
+  const T* column_bias;
+  const T* row_bias;
+  const T* residual;
+  int64_t activation;
+};
+
+// Blocks of the outer loops. A panel of B (kBlockK deep, a tile wide) stays in the first-level cache, a block of A in
+// the second, a block of B in the third. args/gemm.h promises these as upper bounds.
+constexpr int64_t kBlockK = 256, kBlockM = 192, kBlockN = 2048;
+
+constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t pieces(int64_t total, int64_t most) { return (total + most - 1) / most; }
+// Where piece i of `parts` even ones begins.
+constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
+
+inline int64_t product_scratch(int64_t m, int64_t n, int64_t k) {
+  const int64_t elements = lesser(k, 512) * (lesser(m, 256) + lesser(n, 2048) + 64);
+  return (elements + 63) / 64 * 64;
+}
+
+// Sigmoid and its kin are applied to a finished block of rows; relu rides in the tile.
+template <class T>
+void activate(T* c, int64_t ldc, int64_t rows, int64_t columns, int64_t activation) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      T& x = c[i * ldc + j];
+      if (activation == kSigmoid) x = 1 / (1 + std::exp(-x));
+      if (activation == kTanh) x = std::tanh(x);
+      if (activation == kSoftrelu) x = (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
+      if (activation == kSoftsign) x = x / (1 + std::fabs(x));
+    }
+}
+
+// Products whose k is contiguous in both operands and that are too thin to fill tiles: vectors run along k.
+template <class T, int Rows, int Columns>
+inline void dots(const Product<T>& t, int64_t i0, int64_t j0) {
+  constexpr int L = kLanes<T>;
+  Vec<T> sum[Rows][Columns];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < Columns; ++j) sum[i][j] = Vec<T>{};
+  const T* a = t.a + i0 * t.a_row;
+  const T* b = t.b + j0 * t.b_column;
+  const auto step = [&](auto&& take) {
+    Vec<T> y[Columns];
+#pragma GCC unroll 16
+    for (int j = 0; j < Columns; ++j) y[j] = take(b + j * t.b_column);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const Vec<T> x = take(a + i * t.a_row);
+#pragma GCC unroll 16
+      for (int j = 0; j < Columns; ++j) sum[i][j] += x * y[j];
+    }
+  };
+  int64_t p = 0;
+  for (; p + L <= t.k; p += L, a += L, b += L) step([](const T* from) { return load(from); });
+  if (p < t.k) step([&](const T* from) { return load_part(from, static_cast<int>(t.k - p)); });
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < Columns; ++j) {
+      const int64_t at = (i0 + i) * t.ldc + j0 + j;
+      T x = lane_sum<T>(sum[i][j]);
+      if (t.column_bias) x += t.column_bias[j0 + j];
+      if (t.row_bias) x += t.row_bias[i0 + i];
+      if (t.residual) x += t.residual[at];
+      t.c[at] = t.activation == kRelu && x < 0 ? 0 : x;
+    }
+}
+template <class T, int Rows>
+inline void dots_row(const Product<T>& t, int64_t i) {
+  int64_t j = 0;
+  for (; j + 3 <= t.n; j += 3) dots<T, Rows, 3>(t, i, j);
+  for (; j < t.n; ++j) dots<T, Rows, 1>(t, i, j);
+}
+template <class T>
+void multiply_thin(const Product<T>& t) {
+  int64_t i = 0;
+  for (; i + 4 <= t.m; i += 4) dots_row<T, 4>(t, i);
+  for (; i + 2 <= t.m; i += 2) dots_row<T, 2>(t, i);
+  for (; i < t.m; ++i) dots_row<T, 1>(t, i);
+}
+
+template <class T>
+void pack_band(const Product<T>& t, int64_t row, int64_t rows, int64_t p, int64_t deep, T* out) {
+  const T* a = t.a + row * t.a_row + p * t.a_k;
+  if (t.a_k == 1)
+    pack_rows(a, t.a_row, rows, deep, out);
+  else
+    pack_rows_transposed(a, t.a_k, rows, deep, out);
+}
+template <class T>
+void pack_panel(const Product<T>& t, int64_t column, int64_t columns, int64_t p, int64_t deep, T* out) {
+  const T* b = t.b + p * t.b_k + column * t.b_column;
+  if (t.b_column == 1)
+    pack_columns(b, t.b_k, columns, deep, out);
+  else
+    pack_columns_transposed(b, t.b_column, columns, deep, out);
+}
+
+// The five loops: columns (jc), depth (pc), rows (ic), panels of B (jr), bands of A (ir). Every split is even.
+template <class T>
+void multiply_blocked(const Product<T>& t, T* scratch) {
+  constexpr int L = kLanes<T>;
+  const bool pack_a = !(t.a_k == 1 || t.a_row == 1) || (t.n > 256 && t.m * t.k > 65536);
+  const bool pack_b = t.b_column != 1 || t.m > 4 * kTileRows;
+  const int64_t vectors = pieces(t.n, L);
+  const int64_t column_blocks = pieces(vectors, kBlockN / L), depth_blocks = t.k ? pieces(t.k, kBlockK) : 1;
+  const int64_t row_blocks = pieces(t.m, kBlockM);
+  T* const packed_b = scratch;
+  for (int64_t jc = 0; jc < column_blocks; ++jc) {
+    const int64_t v0 = begin_of(jc, vectors, column_blocks), v1 = begin_of(jc + 1, vectors, column_blocks);
+    const int64_t panels = pieces(v1 - v0, kTileVectors);
+    const auto panel_begin = [&](int64_t jr) { return v0 + begin_of(jr, v1 - v0, panels); };
+    const auto column_end = [&](int64_t v) { return lesser(v * L, t.n); };
+    for (int64_t pc = 0; pc < depth_blocks; ++pc) {
+      const int64_t p0 = begin_of(pc, t.k, depth_blocks), deep = begin_of(pc + 1, t.k, depth_blocks) - p0;
+      T* const packed_a = packed_b + deep * (pack_b ? v1 - v0 : kTileVectors) * L;
+      const bool first = pc == 0, final = pc == depth_blocks - 1;
+      // In place, only a panel that ends in a part of a vector needs packing, lest its loads leave the matrix.
+      const auto packed = [&](int64_t jr) { return pack_b || (jr == panels - 1 && v1 * L > t.n); };
+      const auto panel_at = [&](int64_t jr) { return packed_b + (pack_b ? (panel_begin(jr) - v0) * L * deep : 0); };
+      for (int64_t jr = 0; jr < panels; ++jr)
+        if (packed(jr)) {
+          const int64_t j0 = panel_begin(jr) * L, j1 = column_end(panel_begin(jr + 1));
+          pack_panel(t, j0, j1 - j0, p0, deep, panel_at(jr));
+        }
+      for (int64_t ic = 0; ic < row_blocks; ++ic) {
+        const int64_t i0 = begin_of(ic, t.m, row_blocks), i1 = begin_of(ic + 1, t.m, row_blocks);
+        const int64_t bands = pieces(i1 - i0, kTileRows);
+        const auto band_begin = [&](int64_t ir) { return i0 + begin_of(ir, i1 - i0, bands); };
+        if (pack_a)
+          for (int64_t ir = 0; ir < bands; ++ir)
+            pack_band(t, band_begin(ir), band_begin(ir + 1) - band_begin(ir), p0, deep,
+                      packed_a + (band_begin(ir) - i0) * deep);
+        const bool by_k = pack_a || t.a_k != 1;
+        for (int64_t jr = 0; jr < panels; ++jr) {
+          const int64_t v = panel_begin(jr), wide = panel_begin(jr + 1) - v, j = v * L;
+          const bool part = jr == panels - 1 && v1 * L > t.n;
+          const T* b = packed(jr) ? panel_at(jr) : t.b + p0 * t.b_k + j;
+          const int64_t b_stride = packed(jr) ? wide * L : t.b_k;
+          const auto& tiles = by_k ? (part ? kTiles<T, true, true> : kTiles<T, true, false>)
+                                   : (part ? kTiles<T, false, true> : kTiles<T, false, false>);
+          TileEnds<T> ends;
+          ends.ldc = t.ldc;
+          ends.column_bias = first && t.column_bias ? t.column_bias + j : nullptr;
+          ends.relu = final && t.activation == kRelu;
+          ends.last = static_cast<int>(t.n - (v1 - 1) * L);
+          for (int64_t ir = 0; ir < bands; ++ir) {
+            const int64_t i = band_begin(ir), rows = band_begin(ir + 1) - i;
+            ends.c = t.c + i * t.ldc + j;
+            ends.from = !first ? ends.c : t.residual ? t.residual + i * t.ldc + j : nullptr;
+            ends.row_bias = first && t.row_bias ? t.row_bias + i : nullptr;
+            const T* a = pack_a ? packed_a + (i - i0) * deep : t.a + i * t.a_row + p0 * t.a_k;
+            const int64_t a_stride = pack_a ? rows : by_k ? t.a_k : t.a_row;
+            tiles.at[rows - 1][wide - 1](a, a_stride, b, b_stride, deep, ends);
+          }
+        }
+        if (final && t.activation > kRelu)
+          activate(t.c + i0 * t.ldc + v0 * L, t.ldc, i1 - i0, column_end(v1) - v0 * L, t.activation);
+      }
+    }
+  }
+}
+
+// Whether the sum runs in vectors along k. A part of a product must be told what the whole is, or its sums would
+// differ.
+template <class T>
+bool is_thin(const Product<T>& t) {
+  return t.a_k == 1 && t.b_k == 1 && (t.m <= 4 || t.n <= kLanes<T>);
+}
+
+// Scratch: product_scratch(m, n, k) elements.
+template <class T>
+void multiply(const Product<T>& t, bool thin, T* scratch) {
+  if (thin) {
+    multiply_thin(t);
+    if (t.activation > kRelu) activate(t.c, t.ldc, t.m, t.n, t.activation);
+  } else {
+    multiply_blocked(t, scratch);
+  }
+}
+
+}  // namespace
+}  // namespace minimx

@@ -1,0 +1,139 @@
+// Packing for matrix products: operands rearranged so that the tile's k loop reads memory in one forward walk.
+#pragma once
+#include "simd.h"
+
+namespace minimx {
+namespace {
+
+template <int... I>
+struct Indices {};
+#if defined(__clang__)
+template <class, int... I>
+using IndicesOf = Indices<I...>;
+template <int N>
+using Lanes = __make_integer_seq<IndicesOf, int, N>;
+#else
+template <int N>
+using Lanes = Indices<__integer_pack(N)...>;
+#endif
+
+// Within each 16-byte piece, groups of S elements of a's low (or high) half alternate with those of b's.
+template <int S, bool High, class V, int... J>
+inline V interleave(V a, V b, Indices<J...>) {
+  constexpr int N = sizeof...(J), E = 16 / static_cast<int>(sizeof(a[0]));
+  return __builtin_shufflevector(
+      a, b, (J / E * E + (High ? E / 2 : 0) + J % E / (2 * S) * S + J % S + (J % E / S % 2 ? N : 0))...);
+}
+// Pieces of S elements (16 bytes and more): the even ones of both, or the odd ones.
+template <int S, bool High, class V, int... J>
+inline V exchange(V a, V b, Indices<J...>) {
+  constexpr int N = sizeof...(J);
+  return __builtin_shufflevector(a, b, ((J & S) ? (High ? N + J : N + J - S) : (High ? J + S : J))...);
+}
+
+// Transposes a square of kLanes x kLanes elements held in registers.
+template <class T, int S = 1>
+inline void transpose(Vec<T>* r) {
+  constexpr int L = kLanes<T>, E = 16 / static_cast<int>(sizeof(T));
+  constexpr Lanes<L> lanes{};
+  if constexpr (S < E) {
+    // Groups of E rows: after the last of these stages row i of a group holds columns i, i + E, i + 2E...
+    Vec<T> next[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; i += 2) {
+      // Rows are paired at distance S; results come in the order that makes the next stage pair at distance 2S.
+      const int low = i / 2 / S * 2 * S + i / 2 % S;
+      const int to = i / 2 / S * 2 * S + i / 2 % S * 2;
+      next[to] = interleave<S, false>(r[low], r[low + S], lanes);
+      next[to + 1] = interleave<S, true>(r[low], r[low + S], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) r[i] = next[i];
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i)
+      if (!(i & S)) {
+        const Vec<T> a = r[i], b = r[i + S];
+        r[i] = exchange<S, false>(a, b, lanes);
+        r[i + S] = exchange<S, true>(a, b, lanes);
+      }
+  }
+  if constexpr (2 * S < L) transpose<T, 2 * S>(r);
+}
+
+// A band of `rows` rows of A (at most kTileRows) becomes out[p * rows + i], for i with a[i * stride + p]. The vectors
+// stored may run into what is written next; after the last band there must be room for one more vector.
+template <class T>
+inline void pack_rows(const T* a, int64_t stride, int64_t rows, int64_t k, T* out) {
+  constexpr int L = kLanes<T>;
+  for (int64_t p = 0; p < k; p += L) {
+    const int64_t deep = k - p < L ? k - p : L;
+    for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L) {
+      Vec<T> r[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        const T* from = a + (first + i) * stride + p;
+        r[i] = first + i >= rows ? Vec<T>{} : deep == L ? load(from) : load_part(from, static_cast<int>(deep));
+      }
+      transpose<T>(r);
+      T* to = out + p * rows + first;
+      if (deep == L) {
+#pragma GCC unroll 16
+        for (int j = 0; j < L; ++j) store(to + j * rows, r[j]);
+      } else {
+        for (int64_t j = 0; j < deep; ++j) store(to + j * rows, r[j]);
+      }
+    }
+  }
+}
+
+// The same for A^T, a[p * stride + i].
+template <class T>
+inline void pack_rows_transposed(const T* a, int64_t stride, int64_t rows, int64_t k, T* out) {
+  constexpr int L = kLanes<T>;
+  for (int64_t p = 0; p < k; ++p, a += stride, out += rows) {
+    int64_t i = 0;
+    for (; i + L <= rows; i += L) store(out + i, load(a + i));
+    if (i < rows) store(out + i, load_part(a + i, static_cast<int>(rows - i)));
+  }
+}
+
+// A panel of B, `columns` wide, becomes out[p * width + j]; width is `columns` in whole vectors, filled with zeros.
+template <class T>
+inline void pack_columns(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
+  constexpr int L = kLanes<T>;
+  const int64_t whole = columns / L * L, width = (columns + L - 1) / L * L;
+  for (int64_t p = 0; p < k; ++p, b += stride, out += width) {
+    for (int64_t j = 0; j < whole; j += L) store(out + j, load(b + j));
+    if (whole < width) store(out + whole, load_part(b + whole, static_cast<int>(columns - whole)));
+  }
+}
+
+// The same for B^T, b[j * stride + p].
+template <class T>
+inline void pack_columns_transposed(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
+  constexpr int L = kLanes<T>;
+  const int64_t width = (columns + L - 1) / L * L;
+  for (int64_t p = 0; p < k; p += L) {
+    const int64_t deep = k - p < L ? k - p : L;
+    for (int64_t first = 0; first < columns; first += L) {
+      Vec<T> r[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) {
+        const T* from = b + (first + i) * stride + p;
+        r[i] = first + i >= columns ? Vec<T>{} : deep == L ? load(from) : load_part(from, static_cast<int>(deep));
+      }
+      transpose<T>(r);
+      T* to = out + p * width + first;
+      if (deep == L) {
+#pragma GCC unroll 16
+        for (int j = 0; j < L; ++j) store(to + j * width, r[j]);
+      } else {
+        for (int64_t j = 0; j < deep; ++j) store(to + j * width, r[j]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace minimx
