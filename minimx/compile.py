@@ -63,14 +63,12 @@ def compile_symbol(
     heads_used: int | None = None,
 ) -> Compiled:
     """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default)."""
-    reqs = grad_req or {}
     if train:
-        wanted = [name for name, req in reqs.items() if req != "null"]
-        graph = differentiate(heads, shapes, dtypes, output_names, wanted, options, heads_used)
+        graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used)
     else:
         graph = show("infer", infer(heads, shapes, dtypes, output_names))
         graph.early_updates, _ = state_updates(graph)
-    return link_graph(compile_graph(graph, device, groups, options), reqs, share_with)
+    return link_graph(compile_graph(graph, device, groups, options), share_with)
 
 
 def differentiate(
@@ -78,15 +76,15 @@ def differentiate(
     shapes: Mapping[str, Shape],
     dtypes: Mapping[str, str],
     output_names: list[str],
-    wanted: Sequence[str],
+    grad_req: Mapping[str, str],
     options: Options | None = None,
     heads_used: int | None = None,
 ) -> Graph:
-    """The training graph: outputs, the gradients of the arguments `wanted`, and state updates."""
+    """The training graph: outputs, gradients, and state updates."""
     options = options or Options.from_environment()
     graph = show("infer", infer(heads, shapes, dtypes, output_names, train=True))
     graph = show("expand", expand(graph, before_gradient=True))
-    return show("gradient", gradient(graph, wanted, options.mirror, heads_used))
+    return show("gradient", gradient(graph, grad_req, options.mirror, heads_used))
 
 
 def compile_graph(
@@ -101,11 +99,10 @@ def compile_graph(
 
 def link_graph(
     graph: Graph,
-    grad_req: Mapping[str, str],
     share_with: _core.Program | None = None,
     slot_order: Sequence[Key] | None = None,
 ) -> Compiled:
-    lowered = show("lower", lower(graph, grad_req))
+    lowered = show("lower", lower(graph))
     planned = show("plan", plan(lowered))
     return link(lowered, planned, graph, share_with, slot_order)
 
@@ -131,7 +128,7 @@ def compile_eager(
     graph = Graph({v.node.name: v for v in inputs}, {}, list(node.outputs), list(op.output_names(params)), train)
     graph.early_updates, late = state_updates(graph)
     slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
-    program = link_graph(compile_graph(graph, device), {}, slot_order=slots).program
+    program = link_graph(compile_graph(graph, device), slot_order=slots).program
     position = {v: i for i, v in enumerate(inputs)}
     return Eager(program, types, op.visible(params), node, [(position[var], value) for var, value in late])
 

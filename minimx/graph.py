@@ -6,7 +6,8 @@ arithmetic of `Value`); both infer the shapes of what they make at once, so a no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,8 @@ class Graph:
     output_names: list[str]
     train: bool = False
     head_grads: list[Value | None] = field(default_factory=list)
+    # Gradients that are added to what their arrays hold: the arrays, as variables; `updates` writes the sums to them.
+    accumulators: dict[str, Value] = field(default_factory=dict)
     gradients: dict[str, Value] = field(default_factory=dict)
     # (variable, its new value): moving statistics, optimizer states. Early ones run in the forward part.
     updates: list[tuple[Value, Value]] = field(default_factory=list)
@@ -198,6 +201,16 @@ class Graph:
 
     def nodes(self) -> list[Node]:
         return topological(self.roots())
+
+    def replaced(self, new: Mapping[Value, Value]) -> Graph:
+        """The graph whose roots are replaced by what `new` has for them."""
+        return dataclasses.replace(
+            self,
+            outputs=[new.get(v, v) for v in self.outputs],
+            gradients={name: new.get(v, v) for name, v in self.gradients.items()},
+            updates=[(var, new.get(v, v)) for var, v in self.updates],
+            early_updates=[(var, new.get(v, v)) for var, v in self.early_updates],
+        )
 
 
 def topological(roots: Iterable[Value]) -> list[Node]:
@@ -240,20 +253,7 @@ def rewrite(graph: Graph, change) -> Graph:
             if value is not old:
                 new[old] = value
 
-    def swap(v):
-        return new.get(v, v)
-
-    return Graph(
-        graph.arguments,
-        graph.auxiliary,
-        [swap(v) for v in graph.outputs],
-        graph.output_names,
-        graph.train,
-        graph.head_grads,
-        {name: swap(v) for name, v in graph.gradients.items()},
-        [(var, swap(v)) for var, v in graph.updates],
-        [(var, swap(v)) for var, v in graph.early_updates],
-    )
+    return graph.replaced(new)
 
 
 def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:

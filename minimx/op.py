@@ -50,7 +50,8 @@ class Op:
         for base in reversed(cls.__mro__):
             found.update({k: v for k, v in vars(base).items() if isinstance(v, Param)})
         cls.params = found
-        cls.Params = namedtuple(f"{cls.__name__}Params", found)
+        if "Params" not in vars(cls):
+            cls.Params = namedtuple(f"{cls.__name__}Params", found)
         if not abstract:
             if "name" not in vars(cls):
                 cls.name = cls.__name__

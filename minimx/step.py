@@ -23,12 +23,12 @@ class TrainStep:
             {n: a.shape for n, a in every.items()},
             {n: dtype_name(a.dtype) for n, a in every.items()},
             executor._symbol.list_outputs(),
-            [n for n, req in executor._grad_req.items() if req != "null"],
+            {n: "null" if req == "null" else "write" for n, req in executor._grad_req.items()},
             options,
         )
         graph, recipe = update(graph, rule)
         groups = {name: c.key for name, c in executor._groups.items()}
-        compiled = link_graph(compile_graph(graph, executor._ctx.key, groups, options), {})
+        compiled = link_graph(compile_graph(graph, executor._ctx.key, groups, options))
         self._compiled = compiled
         self._run = compiled.program.run
         self._end = compiled.end

@@ -7,7 +7,7 @@ A node joins the group of a producer unless another of its inputs depends on tha
 from __future__ import annotations
 
 from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
-from ..graph import Graph, Node, Value, topological
+from ..graph import Graph, Node, Value, topological, with_inputs
 
 MAX_NODES = 48
 MAX_INPUTS = 16
@@ -19,7 +19,7 @@ class _Unit:
     __slots__ = ("nodes", "bits", "needs", "key", "inputs", "is_read")
 
     def __init__(self, key):
-        self.nodes: list[Node] = []
+        self.nodes: list[Node] = []  # in topological order
         self.bits = 0  # its nodes, as a bit set
         self.needs = 0  # all nodes it depends on, its own included
         self.key = key  # what nodes of one group share; None for a node that cannot be grouped
@@ -30,6 +30,7 @@ class _Unit:
 def fuse(graph: Graph) -> Graph:
     forward = set(topological(graph.forward_roots()))
     order = graph.nodes()
+    position = {node: i for i, node in enumerate(order)}
     unit_of: dict[Node, _Unit] = {}
     units: list[_Unit] = []
     for i, node in enumerate(order):
@@ -40,6 +41,10 @@ def fuse(graph: Graph) -> Graph:
         fitting = [u for u in sources if key is not None and u.key == key and _fits(u, node, unit_of)]
         if fitting:
             unit = fitting[-1]
+            for other in fitting[:-1]:
+                if _mergeable(unit, other, unit_of):
+                    _merge(unit, other, unit_of, units, position)
+                    sources.pop(other)
         else:
             unit = _Unit(key)
             units.append(unit)
@@ -62,6 +67,35 @@ def _join(unit: _Unit, node: Node, bit: int, sources: list[_Unit], units: list[_
     unit.bits |= bit
     unit.nodes.append(node)
     unit.inputs.update(node.inputs)
+
+
+def _mergeable(a: _Unit, b: _Unit, unit_of: dict[Node, _Unit]) -> bool:
+    """Whether two units can become one: nothing outside stands between them, and together they stay small."""
+    if len(a.nodes) + len(b.nodes) >= MAX_NODES:
+        return False
+    if sum(unit_of[v.node] not in (a, b) for v in a.inputs | b.inputs) >= MAX_INPUTS:
+        return False
+    for one, other in ((a, b), (b, a)):
+        for value in one.inputs:
+            between = unit_of[value.node]
+            if between is not one and between is not other and between.needs & other.bits:
+                return False
+    return True
+
+
+def _merge(unit: _Unit, other: _Unit, unit_of: dict[Node, _Unit], units: list[_Unit], position) -> None:
+    units.remove(other)
+    for node in other.nodes:
+        unit_of[node] = unit
+    unit.nodes = sorted(unit.nodes + other.nodes, key=position.__getitem__)
+    unit.bits |= other.bits
+    unit.needs |= other.needs
+    unit.inputs |= other.inputs
+    unit.is_read |= other.is_read
+    if unit.is_read:
+        for third in units:
+            if third.needs & unit.bits:
+                third.needs |= unit.needs
 
 
 def _can_join(node: Node) -> bool:
@@ -91,10 +125,6 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
             if value in roots and node in group_of:
                 read_outside[group_of[node]][value] = None
     new: dict[Value, Value] = {}
-
-    def swap(value: Value) -> Value:
-        return new.get(value, value)
-
     # A group stands where its last node stood: everything it reads is ready there, and `_fits` made sure that nothing
     # that reads it is needed for it. Readers that came before that place are visited again after it.
     made: set[object] = set()
@@ -116,26 +146,12 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
             if isinstance(top, _Unit):
                 _fused_node(top, list(read_outside[top]), new)
             elif any(v in new for v in top.inputs):
-                from ..graph import with_inputs
-
-                for old, value in zip(
-                    top.outputs, with_inputs(top, [swap(v) for v in top.inputs]).outputs, strict=True
-                ):
-                    new[old] = value
+                rebuilt = with_inputs(top, [new.get(v, v) for v in top.inputs])
+                new.update(zip(top.outputs, rebuilt.outputs, strict=True))
 
     for node in order:
         build(group_of.get(node, node))
-    return Graph(
-        graph.arguments,
-        graph.auxiliary,
-        [swap(v) for v in graph.outputs],
-        graph.output_names,
-        graph.train,
-        graph.head_grads,
-        {name: swap(v) for name, v in graph.gradients.items()},
-        [(var, swap(v)) for var, v in graph.updates],
-        [(var, swap(v)) for var, v in graph.early_updates],
-    )
+    return graph.replaced(new)
 
 
 def _fused_node(group: _Unit, results: list[Value], new: dict[Value, Value]) -> None:
@@ -152,5 +168,4 @@ def _fused_node(group: _Unit, results: list[Value], new: dict[Value, Value]) -> 
         last.attrs,
     )
     fused.origin = last.origin
-    for old, value in zip(results, fused.outputs, strict=True):
-        new[old] = value
+    new.update(zip(results, fused.outputs, strict=True))

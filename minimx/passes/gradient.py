@@ -6,6 +6,7 @@ walks backwards and sums what arrives at a value from several consumers.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 
 from ..base import GraphError
@@ -14,12 +15,12 @@ from ..graph import Graph, Node, Value, apply, made_for, topological, variable, 
 HEAD_GRAD = "_head_grad{}"
 
 
-def gradient(graph: Graph, wrt: Iterable[str], mirror: bool = False, heads_used: int | None = None) -> Graph:
-    """The graph with `gradients` for the arguments named in `wrt`, and with the state updates of its operators.
+def gradient(graph: Graph, grad_req: Mapping[str, str], mirror: bool = False, heads_used: int | None = None) -> Graph:
+    """The graph with gradients as `grad_req` asks for them (write, add or null), and with its operators' state updates.
 
     Only the first `heads_used` outputs are differentiated (all of them by default).
     """
-    wanted = {name: graph.arguments[name] for name in wrt}
+    wanted = {name: graph.arguments[name] for name, req in grad_req.items() if req != "null"}
     heads: list[Value | None] = []
     seeds: dict[Value, list[Value]] = {}
     for i, value in enumerate(graph.outputs[:heads_used]):
@@ -27,21 +28,25 @@ def gradient(graph: Graph, wrt: Iterable[str], mirror: bool = False, heads_used:
         heads.append(seed)
         seeds.setdefault(value, []).append(seed)
     found = backpropagate(graph.outputs[:heads_used], seeds, list(wanted.values()))
-    gradients = {}
+    early, late = state_updates(graph)
+    gradients, accumulators = {}, {}
     for name, value in wanted.items():
         grad = found.get(value)
-        gradients[name] = grad if grad is not None else _zeros_like(value)
-    early, late = state_updates(graph)
-    result = Graph(
-        graph.arguments,
-        graph.auxiliary,
-        graph.outputs,
-        graph.output_names,
-        graph.train,
-        heads,
-        gradients,
-        late,
-        [*graph.early_updates, *early],
+        if grad_req[name] == "add":
+            if grad is not None:
+                accumulators[name] = variable(f"{name}_grad", value.shape, value.dtype, value.node.device)
+                accumulators[name].node.origin = value.node
+                with made_for(value.node, "_add"):
+                    late.append((accumulators[name], accumulators[name] + grad))
+        else:
+            gradients[name] = grad if grad is not None else _zeros_like(value)
+    result = dataclasses.replace(
+        graph,
+        head_grads=heads,
+        gradients=gradients,
+        accumulators=accumulators,
+        updates=late,
+        early_updates=[*graph.early_updates, *early],
     )
     return recompute(result) if mirror else result
 
@@ -158,6 +163,4 @@ def recompute(graph: Graph) -> Graph:
         if tuple(inputs) != node.inputs:
             for old, new in zip(node.outputs, with_inputs(node, inputs).outputs, strict=True):
                 backward[old] = new
-    graph.gradients = {name: redo(v) for name, v in graph.gradients.items()}
-    graph.updates = [(var, redo(v)) for var, v in graph.updates]
-    return graph
+    return graph.replaced(backward)

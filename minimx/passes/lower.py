@@ -229,10 +229,10 @@ class Emit:
         return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"
 
 
-def lower(graph: Graph, grad_req: Mapping[str, str]) -> Lowered:
-    """The calls of a graph. `grad_req` says for each gradient whether it is written or added."""
+def lower(graph: Graph) -> Lowered:
+    """The calls of a graph."""
     emit = Emit()
-    for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary)):
+    for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary), ("grad", graph.accumulators)):
         for name, value in values.items():
             emit.bind(value, (kind, name))
     for i, value in enumerate(graph.head_grads):
@@ -248,7 +248,7 @@ def lower(graph: Graph, grad_req: Mapping[str, str]) -> Lowered:
     done = set(forward)
     _lower_nodes([n for n in topological(graph.backward_roots()) if n not in done], emit)
     for name, value in graph.gradients.items():
-        _deliver_gradient(graph.arguments[name], value, name, grad_req.get(name, "write"), emit)
+        _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     for target, value in graph.updates:
         _update(target, value, emit)
     steps = [
@@ -265,41 +265,17 @@ def _lower_nodes(nodes: Sequence[Node], emit: Emit) -> None:
     emit.node = None
 
 
-def _deliver(value: Value, key: Key, emit: Emit) -> None:
+def _deliver(value: Value, key: Key, emit: Emit, home: Device | None = None) -> None:
     """Makes `value` arrive in the bound array `key`: its temporary becomes that array, or it is copied there."""
     buffer = emit.buffer(value)
     root, offset = buffer.root()
-    if root.bound is None and offset == 0 and root.nbytes == buffer.nbytes:
+    if root.bound is None and offset == 0 and root.nbytes == buffer.nbytes and home in (None, root.device):
         root.bound = key
         emit.bound[key] = root
         return
-    target = emit.bound[key] = Buffer(value.shape, value.dtype, buffer.device, key)
+    target = emit.bound[key] = Buffer(value.shape, value.dtype, home or buffer.device, key)
     emit.node = value.node if value.node.op else None
     emit.copy(buffer, target)
-
-
-def _deliver_gradient(argument: Value, value: Value, name: str, req: str, emit: Emit) -> None:
-    key = ("grad", name)
-    home = argument.node.device
-    if req != "add":
-        if value.node.device == home:
-            _deliver(value, key, emit)
-        else:
-            target = emit.bound[key] = Buffer(value.shape, value.dtype, home, key)
-            emit.copy(value, target)
-        return
-    target = emit.bound[key] = Buffer(argument.shape, argument.dtype, home, key)
-    source = emit.buffer(value)
-    emit.node = argument.node
-    if source.device != home:
-        moved = Buffer(value.shape, value.dtype, home)
-        emit.copy(source, moved)
-        source = moved
-    from ..elementwise import Operand, compute_type
-
-    tape = Tape(2)
-    total = tape("add", Operand("input", 0), Operand("input", 1))
-    emit_tape(tape, compute_type([value.dtype]), [target, source], [target], [total], emit)
     emit.node = None
 
 
@@ -308,7 +284,8 @@ def _update(target: Value, value: Value, emit: Emit) -> None:
     home = emit.buffer(target)
     buffer = emit.buffer(value)
     root, offset = buffer.root()
-    if root.bound is None and offset == 0 and root.nbytes == home.nbytes and _may_write_at_once(root, home, emit.calls):
+    alone = root.bound is None and offset == 0 and root.nbytes == home.nbytes and root.device == home.device
+    if alone and _may_write_at_once(root, home, emit.calls):
         root.parent, root.offset = home, 0
         return
     emit.node = value.node if value.node.op else None
