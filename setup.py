@@ -1,12 +1,14 @@
 """Builds minimx/_core: every kernel family once per instruction-set level, in parallel, only what changed.
 
 Metadata lives in pyproject.toml. Environment: MINIMX_BUILD_JOBS (parallel compilers), MINIMX_EMULATE_BUILD=0 (leave out
-the emulated second device), CXX.
+the emulated second device), MINIMX_CUDA=1 (also build minimx/_cuda for real GPUs; needs nvcc), MINIMX_CUDA_ARCHS
+(compute capabilities, "80 90"), CXX, NVCC.
 """
 
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -38,16 +40,29 @@ KERNEL = [
     "-fno-asynchronous-unwind-tables",
 ]
 
+EMULATE = os.environ.get("MINIMX_EMULATE_BUILD", "1") != "0"
+CUDA = os.environ.get("MINIMX_CUDA", "0") not in ("", "0")
+
 
 class Build(build_ext):
     """Own compile loop: setuptools' cannot compile one source several times nor know what is up to date."""
 
     def build_extension(self, ext: Extension) -> None:
-        self.cxx = shlex.split(os.environ.get("CXX", "c++"))
         work = Path(self.build_temp).resolve() / f"{sys.implementation.cache_tag}"
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if ext.name == "minimx._cuda":
+            self.build_cuda(work, target)
+        else:
+            self.build_core(work, target)
+
+    def build_core(self, work: Path, target: Path) -> None:
+        cxx = shlex.split(os.environ.get("CXX", "c++"))
         families = sorted(p.stem for p in (SOURCES / "cpu").glob("*.cpp"))
-        self.write_families(work / "families.inc", families)
-        common = [*COMMON, "-I" + str(work)]
+        cuda_sources = sorted((SOURCES / "cuda").glob("*.cu"))
+        self.write_families(work / "families.inc", "", families)
+        self.write_families(work / "families_cuda.inc", "CUDA_", [p.stem for p in cuda_sources])
+        common = [*COMMON, "-I" + str(work), *([] if EMULATE else ["-DMINIMX_NO_EMULATION"])]
         jobs = []
         import pybind11
 
@@ -59,30 +74,52 @@ class Build(build_ext):
             for level, isa in LEVELS.items():
                 flags = [*common, *KERNEL, *isa, f"-DMINIMX_LEVEL={level}"]
                 jobs.append((SOURCES / "cpu" / f"{family}.cpp", work / f"{family}.{level}.o", flags))
-        for source in sorted((SOURCES / "cuda").glob("*.cpp")):
-            jobs.append((source, work / f"cuda.{source.stem}.o", common))
+        if EMULATE:
+            for name in ("emulate", "emulated"):
+                jobs.append((SOURCES / "cuda" / f"{name}.cpp", work / f"cuda.{name}.o", common))
+            flags = [*common, "-O2", "-fno-math-errno", "-DMINIMX_EMULATE", "-DMINIMX_LEVEL=cuda"]
+            flags += ["-Wno-unknown-pragmas", "-x", "c++"]
+            for source in cuda_sources:
+                jobs.append((source, work / f"cuda.{source.stem}.o", flags))
+        link = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-Wl,-s"]
+        self.build(cxx, jobs, target, ["-shared", "-pthread", "-ldl", *link])
+
+    def build_cuda(self, work: Path, target: Path) -> None:
+        """Machine code for each architecture, and for newer ones the last one's portable code."""
+        nvcc = shlex.split(os.environ.get("NVCC", "")) or [shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"]
+        if not shutil.which(nvcc[0]):
+            raise SystemExit("MINIMX_CUDA is set, but there is no nvcc (set NVCC to its path)")
+        sources = [*sorted((SOURCES / "cuda").glob("*.cu")), SOURCES / "cuda" / "nvidia.cpp"]
+        archs = os.environ.get("MINIMX_CUDA_ARCHS", "80 90").split()
+        flags = ["-std=c++17", "-O3", "-x", "cu", "-DMINIMX_LEVEL=cuda", "-I" + str(SOURCES), "-I" + str(work)]
+        flags += ["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"]
+        for arch in archs:
+            flags += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
+        flags += ["-gencode", f"arch=compute_{archs[-1]},code=compute_{archs[-1]}"]
+        jobs = [(source, work / f"nvidia.{source.stem}.o", flags) for source in sources]
+        self.build(nvcc, jobs, target, ["-shared", "-cudart", "static"])
+
+    def build(
+        self, compiler: list[str], jobs: list[tuple[Path, Path, list[str]]], target: Path, link: list[str]
+    ) -> None:
         workers = int(os.environ.get("MINIMX_BUILD_JOBS", 0)) or os.cpu_count() or 2
         with ThreadPoolExecutor(workers) as pool:
-            changed = list(pool.map(lambda job: self.compile_one(*job), jobs))
-        target = Path(self.get_ext_fullpath(ext.name)).resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
+            changed = list(pool.map(lambda job: self.compile_one(compiler, *job), jobs))
         if any(changed) or not target.exists():
-            link = ["-shared", "-pthread", "-ldl"] + (
-                ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-Wl,-s"]
-            )
             objects = [str(job[1]) for job in jobs]
-            self.execute([*self.cxx, *objects, "-o", str(target.with_suffix(".tmp")), *link])
+            self.execute([*compiler, *objects, "-o", str(target.with_suffix(".tmp")), *link])
             os.replace(target.with_suffix(".tmp"), target)
 
-    def write_families(self, path: Path, families: list[str]) -> None:
-        text = "#define MINIMX_FAMILIES(F) " + " ".join(f"F({f})" for f in families) + "\n"
-        text += "#define MINIMX_LEVELS(L) " + " ".join(f"L({name})" for name in LEVELS) + "\n"
+    def write_families(self, path: Path, prefix: str, families: list[str]) -> None:
+        text = f"#define MINIMX_{prefix}FAMILIES(F) " + " ".join(f"F({f})" for f in families) + "\n"
+        if not prefix:
+            text += "#define MINIMX_LEVELS(L) " + " ".join(f"L({name})" for name in LEVELS) + "\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
-    def compile_one(self, source: Path, target: Path, flags: list[str]) -> bool:
-        command = [*self.cxx, *flags, "-c", str(source), "-o", str(target), "-MMD", "-MF", str(target) + ".d"]
+    def compile_one(self, compiler: list[str], source: Path, target: Path, flags: list[str]) -> bool:
+        command = [*compiler, *flags, "-c", str(source), "-o", str(target), "-MMD", "-MF", str(target) + ".d"]
         stamp = Path(str(target) + ".cmd")
         if target.exists() and stamp.exists() and stamp.read_text() == shlex.join(command):
             built = target.stat().st_mtime
@@ -101,4 +138,7 @@ class Build(build_ext):
             raise SystemExit(f"failed: {shlex.join(command)}")
 
 
-setup(ext_modules=[Extension("minimx._core", sources=[])], cmdclass={"build_ext": Build})
+setup(
+    ext_modules=[Extension(name, sources=[]) for name in ["minimx._core", *(["minimx._cuda"] if CUDA else [])]],
+    cmdclass={"build_ext": Build},
+)

@@ -49,17 +49,58 @@ void copy_out(const StoragePtr& storage, int64_t offset, py::array& target) {
   copy_bytes(cpu, target.mutable_data(), storage->device(), storage->data() + offset, bytes);
 }
 
-// One kernel on NumPy arrays, for tests of kernels without the engine above them.
-void run_kernel(const std::string& name, const ArgValues& args, const std::vector<py::object>& operands) {
-  Device& cpu = device("cpu", 0);
-  const KernelEntry* entry = cpu.find(name);
-  if (!entry) throw std::invalid_argument("there is no kernel " + name);
+// One kernel on NumPy arrays, for tests of kernels without the engine above them. On a device with memory of its own the
+// arrays are copied there and, those that can be written, back; each has a block to itself, so that a guarded device
+// finds writes past its end.
+void run_kernel(const std::string& name, const ArgValues& args, const std::vector<py::object>& operands, Device& on) {
+  const KernelEntry* entry = on.find(name);
+  if (!entry) throw std::invalid_argument("there is no kernel " + name + " on " + on.type);
   const Arguments arguments(*entry, args);
+  struct Operand {
+    void* host;
+    size_t bytes;
+    bool writable;
+    void* data;
+  };
+  std::vector<Operand> all;
   std::vector<void*> pointers;
-  for (const py::object& operand : operands)
-    pointers.push_back(operand.is_none() ? nullptr : py::cast<py::array>(operand).mutable_data());
+  for (const py::object& operand : operands) {
+    Operand o{};
+    if (!operand.is_none()) {
+      const auto array = py::cast<py::array>(operand);
+      o = {const_cast<void*>(array.data()), static_cast<size_t>(array.nbytes()), array.writeable(), nullptr};
+    }
+    all.push_back(o);
+  }
   py::gil_scoped_release release;
-  entry->run(arguments.data(), pointers.data(), cpu.context);
+  void* const stream = on.context.stream;
+  const bool host = on.type == "cpu";
+  for (size_t i = 0; i < all.size(); ++i) {
+    Operand& o = all[i];
+    o.data = o.host;
+    if (o.host && !host) {
+      for (size_t j = 0; j < i && o.data == o.host; ++j)  // the same array twice is the same memory there too
+        if (all[j].host == o.host) o.data = all[j].data;
+      if (o.data == o.host) {
+        o.data = on.driver.allocate(o.bytes ? o.bytes : 1, stream);
+        if (!o.data) throw std::runtime_error("out of memory");
+        on.driver.to_device(o.data, o.host, o.bytes, stream);
+      }
+    }
+    pointers.push_back(o.data);
+  }
+  entry->run(arguments.data(), pointers.data(), on.context);
+  on.driver.wait(stream);
+  if (host) return;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Operand& o = all[i];
+    if (o.host && o.writable) on.driver.to_host(o.host, o.data, o.bytes, stream);
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    bool last = all[i].host != nullptr;
+    for (size_t j = i + 1; j < all.size(); ++j) last = last && all[j].host != all[i].host;
+    if (last) on.driver.release(all[i].data, all[i].bytes ? all[i].bytes : 1, stream);
+  }
 }
 
 // name -> (opcode, arity, whether it exists for integers).
@@ -113,7 +154,7 @@ PYBIND11_MODULE(_core, m) {
            })
       .def("memory", [](Device& d) {
         int64_t free_bytes = 0, total_bytes = 0;
-        d.driver.memory(&free_bytes, &total_bytes);
+        d.driver.memory(&free_bytes, &total_bytes, d.context.stream);
         return py::make_tuple(free_bytes, total_bytes);
       });
   m.def("device", [](const std::string& type, int id) { return &device(type, id); }, py::return_value_policy::reference);
@@ -137,8 +178,13 @@ PYBIND11_MODULE(_core, m) {
     py::gil_scoped_release release;
     copy_bytes(to->device(), to->data() + to_offset, from->device(), from->data() + from_offset, bytes);
   });
-  m.def("run_kernel", &run_kernel);
   m.def("ewise_opcodes", &ewise_opcodes);
+  m.def(
+      "run_kernel",
+      [](const std::string& name, const ArgValues& args, const std::vector<py::object>& operands, Device* on) {
+        run_kernel(name, args, operands, on ? *on : device("cpu", 0));
+      },
+      py::arg("name"), py::arg("args"), py::arg("operands"), py::arg("device") = nullptr);
 
   m.def("seed", [](uint64_t seed) { generator() = {seed, 0}; });
   m.def("random_state", [] { return py::make_tuple(generator().seed, generator().step); });

@@ -10,21 +10,33 @@
 
 namespace minimx {
 
-// What a device's driver provides; plain functions, so that the CUDA half can live in a shared object of its own.
+// What a device's driver provides; plain functions, so that the CUDA half can live in a shared object of its own. The
+// stream says which device is meant. The host may change `src` when to_device returns.
 struct Driver {
-  void* (*allocate)(size_t bytes);  // null when there is none left
-  void (*release)(void* data, size_t bytes);
+  void* (*allocate)(size_t bytes, void* stream);  // null when there is none left
+  void (*release)(void* data, size_t bytes, void* stream);
   void (*to_device)(void* dst, const void* src, size_t bytes, void* stream);
   void (*to_host)(void* dst, const void* src, size_t bytes, void* stream);  // waits
-  void (*on_device)(void* dst, const void* src, size_t bytes, void* stream);
+  void (*on_device)(void* dst, const void* src, size_t bytes, void* stream, void* src_stream);
   void (*wait)(void* stream);
-  void (*memory)(int64_t* free_bytes, int64_t* total_bytes);
+  void (*memory)(int64_t* free_bytes, int64_t* total_bytes, void* stream);
 };
+
+// The gpu devices of this process, real or emulated; `devices` is 0 where there are none.
+struct Gpu {
+  const Driver* driver;
+  const KernelTable* const* tables;
+  int table_count;
+  int devices;
+  void* (*make_stream)(int id);
+};
+const Gpu& gpu();
+Gpu emulated_gpu(int devices);
 
 // Blocks given back, by size, kept for the next request.
 class Pool {
  public:
-  explicit Pool(const Driver& driver) : driver_(driver) {}
+  Pool(const Driver& driver, void* stream) : driver_(driver), stream_(stream) {}
   void* take(size_t bytes, size_t* block);
   void give(void* data, size_t block);
   void empty_cache();
@@ -32,6 +44,7 @@ class Pool {
 
  private:
   const Driver& driver_;
+  void* stream_;
   mutable std::mutex mutex_;
   std::unordered_map<size_t, std::vector<void*>> free_;
   MemoryStats stats_{};

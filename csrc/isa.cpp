@@ -83,7 +83,7 @@ const Level& chosen_level() {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-void* cpu_allocate(size_t bytes) {
+void* cpu_allocate(size_t bytes, void*) {
   if (bytes < kHugePage / 2) {
     void* data = nullptr;
     return posix_memalign(&data, 64, bytes) == 0 ? data : nullptr;
@@ -96,30 +96,23 @@ void* cpu_allocate(size_t bytes) {
   return data;
 }
 
-void cpu_release(void* data, size_t) { std::free(data); }
+void cpu_release(void* data, size_t, void*) { std::free(data); }
 void cpu_copy(void* dst, const void* src, size_t bytes, void*) { std::memmove(dst, src, bytes); }
+void cpu_move(void* dst, const void* src, size_t bytes, void*, void*) { std::memmove(dst, src, bytes); }
 void cpu_wait(void*) {}
-void cpu_memory(int64_t* free_bytes, int64_t* total_bytes) {
+void cpu_memory(int64_t* free_bytes, int64_t* total_bytes, void*) {
   const int64_t page = sysconf(_SC_PAGESIZE);
   *free_bytes = page * sysconf(_SC_AVPHYS_PAGES);
   *total_bytes = page * sysconf(_SC_PHYS_PAGES);
 }
 
-const Driver cpu_driver = {cpu_allocate, cpu_release, cpu_copy, cpu_copy, cpu_copy, cpu_wait, cpu_memory};
+const Driver cpu_driver = {cpu_allocate, cpu_release, cpu_copy, cpu_copy, cpu_move, cpu_wait, cpu_memory};
 
 std::map<std::pair<std::string, int>, std::unique_ptr<Device>>& devices() {
   static auto& all = *new std::map<std::pair<std::string, int>, std::unique_ptr<Device>>;  // outlives every Storage
   return all;
 }
 
-struct GpuBackend {
-  const Driver* driver = nullptr;
-  const KernelTable* const* tables = nullptr;
-  int table_count = 0;
-  int devices = 0;
-  void* (*make_stream)(int id) = nullptr;
-};
-GpuBackend gpu;
 std::mutex devices_mutex;
 
 void add_tables(Device& device, const KernelTable* const* tables, size_t count) {
@@ -129,33 +122,27 @@ void add_tables(Device& device, const KernelTable* const* tables, size_t count) 
 
 }  // namespace
 
-// The CUDA half (real or emulated) announces itself here when it is loaded.
-extern "C" void minimx_register_gpu(const Driver* driver, const KernelTable* const* tables, int table_count, int devices,
-                                    void* (*make_stream)(int id)) {
-  gpu = {driver, tables, table_count, devices, make_stream};
-}
-
 Device& device(const std::string& type, int id) {
   std::lock_guard<std::mutex> lock(devices_mutex);
   auto& slot = devices()[{type, id}];
   if (slot) return *slot;
   if (type == "cpu") {
     const Context context{thread_count(), run_parallel, nullptr};
-    slot.reset(new Device{type, id, cpu_driver, {}, context, Pool(cpu_driver)});
+    slot.reset(new Device{type, id, cpu_driver, {}, context, Pool(cpu_driver, nullptr)});
     add_tables(*slot, chosen_level().tables.data(), chosen_level().tables.size());
-  } else if (type == "gpu" && id >= 0 && id < gpu.devices) {
-    const Context context{1, run_parallel, gpu.make_stream(id)};
-    slot.reset(new Device{type, id, *gpu.driver, {}, context, Pool(*gpu.driver)});
-    add_tables(*slot, gpu.tables, gpu.table_count);
+  } else if (type == "gpu" && id >= 0 && id < gpu().devices) {
+    const Context context{1, run_parallel, gpu().make_stream(id)};
+    slot.reset(new Device{type, id, *gpu().driver, {}, context, Pool(*gpu().driver, context.stream)});
+    add_tables(*slot, gpu().tables, gpu().table_count);
   } else {
     devices().erase({type, id});
     throw std::invalid_argument("there is no device " + type + "(" + std::to_string(id) + "): this process has " +
-                                std::to_string(gpu.devices) + " gpu devices");
+                                std::to_string(gpu().devices) + " gpu devices");
   }
   return *slot;
 }
 
-int device_count(const std::string& type) { return type == "gpu" ? gpu.devices : 1; }
+int device_count(const std::string& type) { return type == "gpu" ? gpu().devices : 1; }
 
 const char* cpu_level() { return chosen_level().name; }
 

@@ -32,14 +32,14 @@ void* Pool::take(size_t bytes, size_t* block) {
     found->second.pop_back();
   } else {
     ++stats_.misses;
-    data = driver_.allocate(size);
+    data = driver_.allocate(size, stream_);
     if (!data) {  // the cache may hold blocks of other sizes that the system could use again
       for (auto& [cached, blocks] : free_) {
-        for (void* b : blocks) driver_.release(b, cached);
+        for (void* b : blocks) driver_.release(b, cached, stream_);
         stats_.held -= static_cast<int64_t>(cached * blocks.size());
       }
       free_.clear();
-      data = driver_.allocate(size);
+      data = driver_.allocate(size, stream_);
     }
     if (!data) {
       throw std::runtime_error("out of memory: asked for " + std::to_string(size) + " bytes while " +
@@ -61,7 +61,7 @@ void Pool::give(void* data, size_t block) {
 void Pool::empty_cache() {
   std::lock_guard<std::mutex> lock(mutex_);
   for (auto& [size, blocks] : free_) {
-    for (void* data : blocks) driver_.release(data, size);
+    for (void* data : blocks) driver_.release(data, size, stream_);
     stats_.held -= static_cast<int64_t>(size * blocks.size());
   }
   free_.clear();
@@ -86,7 +86,7 @@ Storage::~Storage() {
 void copy_bytes(Device& to, void* dst, Device& from, const void* src, size_t bytes) {
   if (bytes == 0) return;
   if (&to.driver == &from.driver) {
-    to.driver.on_device(dst, src, bytes, to.context.stream);
+    to.driver.on_device(dst, src, bytes, to.context.stream, from.context.stream);
   } else if (from.type == "cpu") {
     to.driver.to_device(dst, src, bytes, to.context.stream);
   } else if (to.type == "cpu") {
