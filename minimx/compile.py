@@ -152,18 +152,17 @@ def link(
             return -1
         root, offset = buffer.root()
         if root.bound is not None:
-            return slots[root.bound] if offset == 0 else bound_part(root, offset)
+            return slots[root.bound] if offset == 0 else bound_part(root.bound, offset)
         if buffer not in numbers:
             numbers[buffer] = program.add_arena(_core.device(*root.device), planned.offsets[root] + offset)
         return numbers[buffer]
 
     parts: dict[tuple[Key, int], int] = {}
 
-    def bound_part(root: Buffer, offset: int) -> int:
-        key = (root.bound, offset)
-        if key not in parts:
-            parts[key] = program.add_part(slots[root.bound], offset)
-        return parts[key]
+    def bound_part(key: Key, offset: int) -> int:
+        if (key, offset) not in parts:
+            parts[key, offset] = program.add_part(slots[key], offset)
+        return parts[key, offset]
 
     for call in lowered.calls:
         operands = [slot(b) for b in call.operands()]

@@ -221,11 +221,14 @@ def broadcast_strides(operand: tuple[int, ...], shape: tuple[int, ...]) -> list[
     return strides
 
 
+FusedParams = namedtuple("FusedParams", "nodes results")
+
+
 class Fused(Op, abstract=True):
     """A group of elementwise nodes that runs as one call; made by the fuse pass, never by a user."""
 
     name = "_fused"
-    Params = namedtuple("FusedParams", "nodes results")
+    Params = FusedParams
 
     def output_names(self, p: Any) -> tuple[str, ...]:
         return tuple(f"output{i}" for i in range(len(p.results)))

@@ -113,12 +113,12 @@ class Node:
         device: Device | None = None,
         attrs: dict[str, str] | None = None,
     ):
-        self.op = op
+        self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
         self.outputs = tuple(Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types))
         self.name = name
-        self.device = device
+        self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
         self.origin = self  # the node of the user's symbol this one was made for
         Node._count += 1
@@ -182,7 +182,7 @@ class Graph:
     outputs: list[Value]
     output_names: list[str]
     train: bool = False
-    head_grads: list[Value | None] = field(default_factory=list)
+    head_grads: list[Value] = field(default_factory=list)
     # Gradients that are added to what their arrays hold: the arrays, as variables; `updates` writes the sums to them.
     accumulators: dict[str, Value] = field(default_factory=dict)
     gradients: dict[str, Value] = field(default_factory=dict)

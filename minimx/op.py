@@ -42,7 +42,7 @@ class Op:
     cheap: ClassVar[bool] = False  # worth computing again rather than keeping, when memory is short
 
     params: ClassVar[dict[str, Param]] = {}
-    Params: ClassVar[type] = namedtuple("Params", ())
+    Params: ClassVar[Any] = tuple
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any):
         super().__init_subclass__(**options)
@@ -51,7 +51,7 @@ class Op:
             found.update({k: v for k, v in vars(base).items() if isinstance(v, Param)})
         cls.params = found
         if "Params" not in vars(cls):
-            cls.Params = namedtuple(f"{cls.__name__}Params", found)
+            cls.Params = namedtuple(f"{cls.__name__}Params", found)  # type: ignore[misc]
         if not abstract:
             if "name" not in vars(cls):
                 cls.name = cls.__name__

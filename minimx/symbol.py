@@ -25,7 +25,7 @@ class SymbolNode:
         params: Any = None,
         inputs: Sequence[tuple[SymbolNode, int]] = (),
     ):
-        self.op = op
+        self.op: Any = op
         self.name = name
         self.attrs = attrs
         self.params = params

@@ -21,7 +21,7 @@ def gradient(graph: Graph, grad_req: Mapping[str, str], mirror: bool = False, he
     Only the first `heads_used` outputs are differentiated (all of them by default).
     """
     wanted = {name: graph.arguments[name] for name, req in grad_req.items() if req != "null"}
-    heads: list[Value | None] = []
+    heads: list[Value] = []
     seeds: dict[Value, list[Value]] = {}
     for i, value in enumerate(graph.outputs[:heads_used]):
         seed = variable(HEAD_GRAD.format(i), value.shape, value.dtype, value.node.device)

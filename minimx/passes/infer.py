@@ -114,7 +114,7 @@ def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
     try:
         op.complete_shapes(p, ins, outs)
         if all(known(s) or (op.partial_shapes and s is not None) for s in ins):
-            outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]
+            outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
         changed = outs != before_out
         found.shapes[node] = outs
         for (child, index), shape in zip(node.inputs, ins, strict=True):

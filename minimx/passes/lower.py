@@ -235,9 +235,8 @@ def lower(graph: Graph) -> Lowered:
     for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary), ("grad", graph.accumulators)):
         for name, value in values.items():
             emit.bind(value, (kind, name))
-    for i, value in enumerate(graph.head_grads):
-        if value is not None:
-            emit.bind(value, ("head_grad", i))
+    for i, seed in enumerate(graph.head_grads):
+        emit.bind(seed, ("head_grad", i))
     forward = topological(graph.forward_roots())
     _lower_nodes(forward, emit)
     for i, value in enumerate(graph.outputs):

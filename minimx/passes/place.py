@@ -15,7 +15,7 @@ def place(graph: Graph, default: Device, groups: Mapping[str, Device] | None = N
         group = node.attrs.get("__ctx_group__") or node.attrs.get("ctx_group")
         return groups.get(group, default) if group else default
 
-    seeds = {v: head for v, head in zip(graph.head_grads, graph.outputs, strict=False) if v is not None}
+    seeds = {v: head for v, head in zip(graph.head_grads, graph.outputs, strict=False)}
     for node in graph.nodes():
         seed = seeds.get(node.outputs[0]) if node.outputs else None
         node.device = wanted(seed.node.origin if seed is not None else node.origin)

@@ -70,6 +70,7 @@ def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
         others = [r for j, b in enumerate(call.reads) if j not in call.inplace and b is not None for r in _roots([b])]
         for j in call.inplace:
             source = call.reads[j]
+            assert source is not None  # operators name inputs they have
             root, offset = source.root()
             if root.bound is not None or root in others or offset or source.dtype != call.writes[0].dtype:
                 continue
