@@ -18,6 +18,7 @@ from .passes.infer import infer
 from .passes.lower import Buffer, Key, Lowered, lower
 from .passes.place import place
 from .passes.plan import Plan, plan
+from .passes.ride import ride
 from .symbol import Head
 
 
@@ -94,7 +95,10 @@ def compile_graph(
     options = options or Options.from_environment()
     graph = show("expand", expand(graph))
     graph = show("place", place(graph, device, groups))
-    return show("fuse", fuse(graph)) if options.fuse else graph
+    if options.fuse:
+        graph = show("ride", ride(graph))
+        graph = show("fuse", fuse(graph))
+    return graph
 
 
 def link_graph(

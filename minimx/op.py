@@ -39,6 +39,7 @@ class Op:
     random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
+    takes_riders: ClassVar[bool] = False  # its last call is a kernel with bias, residual and activation
     cheap: ClassVar[bool] = False  # worth computing again rather than keeping, when memory is short
 
     params: ClassVar[dict[str, Param]] = {}
