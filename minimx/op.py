@@ -212,6 +212,17 @@ def same_shape(ins: list[Shape], outs: list[Shape]) -> Shape:
     return common
 
 
+def share_dtype(ins: list[str | None], outs: list[str | None], of: Sequence[int] = (0,)) -> None:
+    """The inputs numbered in `of` and all outputs have one dtype; what the other inputs have is their own business."""
+    known_types = {t for t in [*(ins[i] for i in of), *outs] if t}
+    if len(known_types) > 1:
+        raise TypeInferenceError(f"operands must have one dtype, got {' and '.join(sorted(known_types))}")
+    for t in known_types:
+        for i in of:
+            ins[i] = t
+        outs[:] = [t] * len(outs)
+
+
 def normalize_axis(axis: int, ndim: int, what: str = "axis") -> int:
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{what} {axis} is out of range for {ndim} dimensions")
