@@ -122,7 +122,7 @@ def _activation(node: Node) -> int:
     tape, _ = _written(node)
     if len(tape.instructions) != 1 or tape.constants:
         return 0
-    names = {code: name for name, (code, _) in opcodes().items()}
+    names = {entry[0]: name for name, entry in opcodes().items()}
     return ACTIVATIONS.get(names[tape.instructions[0][0]], 0)
 
 
