@@ -92,7 +92,9 @@ class LeakyReLU(Elementwise):
             return [F.where(x > 0, g, scaled(g, p.slope))]
         if p.act_type == "elu":
             return [F.where(x > 0, g, g * (y + p.slope))]
-        return [F.where(x > 0, g * _SELU_SCALE, g * (y + _SELU_SCALE * _SELU_ALPHA))]
+        # MXNet's own formula. The derivative is y + scale alpha; this one differs from it by (scale - 1) y, and networks
+        # have been trained with it.
+        return [F.where(x > 0, g * _SELU_SCALE, g * ((y + _SELU_ALPHA) * _SELU_SCALE))]
 
     def expand_before_gradient(self, p, train):
         return p.act_type in ("prelu", "rrelu")
