@@ -97,3 +97,16 @@ def dtype_name(dtype: Any) -> str:
 def numpy_dtype(name: str) -> np.dtype:
     """The NumPy dtype that stores a minimx dtype."""
     return bfloat16 if name == "bfloat16" else np.dtype(name)
+
+
+def bits(value: float, dtype: str) -> int:
+    """A number as it lies in memory under a dtype, read as a signed integer. Integers wrap."""
+    if dtype == "bfloat16":
+        wide = int(np.float32(value).view(np.uint32))
+        return ((wide + 0x7FFF + (wide >> 16 & 1)) >> 16) & 0xFFFF  # to nearest, ties to even
+    size = ITEM_SIZES[dtype]
+    if dtype in FLOATS:
+        with np.errstate(over="ignore"):
+            return int(np.array(value, dtype).view(f"i{size}"))
+    whole = bool(value) if dtype == "bool" else int(value)
+    return int.from_bytes((whole % 2 ** (8 * size)).to_bytes(size, "little"), "little", signed=True)

@@ -1,8 +1,6 @@
 """Operators that are told by numbers in an array where to read or write. Numbers of any dtype are truncated to integers."""
 
-import numpy as np
-
-from ..base import ITEM_SIZES, ShapeError
+from ..base import ITEM_SIZES, ShapeError, bits
 from ..graph import apply
 from ..op import Op, known, normalize_axis, product, same_shape, share_dtype, unify
 from ..params import Bool, DType, Enum, Float, Int, Shape
@@ -267,15 +265,6 @@ class OneHot(Op):
             "off": bits(p.off_value, out.dtype),
         }
         emit("one_hot", item(out), args, [emit.cast(indices, "int64")], [out])
-
-
-def bits(value, dtype):
-    """A number as it lies in memory under a dtype, read as an integer."""
-    if dtype == "bfloat16":
-        wide = int(np.float32(value).view(np.uint32))
-        return wide + 0x7FFF + (wide >> 16 & 1) >> 16  # to nearest, ties to even
-    number = np.array(value).astype(dtype)
-    return int(number.view(f"i{number.itemsize}"))
 
 
 # ---- several indices at once ---------------------------------------------------------------------------------------------

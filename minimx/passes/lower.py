@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _core
-from ..base import ITEM_SIZES, DeviceError
+from ..base import ITEM_SIZES, DeviceError, bits
 from ..elementwise import Tape, emit_tape
 from ..graph import Device, Graph, Node, Value, topological
 
@@ -155,9 +155,8 @@ class Emit:
     def fill(self, target: Value | Buffer, value: float) -> None:
         """Sets every element."""
         buffer = self.buffer(target)
-        tape = Tape(0)
-        kind = "float64" if buffer.dtype == "float64" else "float32" if buffer.dtype in (*HALF, "float32") else "int64"
-        emit_tape(tape, kind, [], [buffer], [tape.constant(value)], self)
+        args = {"count": buffer.nbytes // ITEM_SIZES[buffer.dtype], "bits": bits(value, buffer.dtype)}
+        self("fill", str(ITEM_SIZES[buffer.dtype]), args, [], [buffer])
 
     def random_state(self) -> Buffer:
         """The 16 bytes {seed, step} that random kernels of this run read."""

@@ -7,6 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from minimx import _core
+from minimx.base import bits
 
 TYPES = [np.uint8, np.uint16, np.uint32, np.uint64]
 
@@ -143,7 +144,31 @@ def test_fill(dtype, count, value):
     np.testing.assert_array_equal(out, expected)
 
 
-def test_fill_with_the_bits_of_a_float():
-    out = np.zeros(1000, np.float32)
-    _core.run_kernel("fill.4", {"count": 1000, "bits": int(np.float32(-1.5).view(np.int32))}, [out])
-    np.testing.assert_array_equal(out, np.full(1000, -1.5, np.float32))
+@pytest.mark.parametrize(
+    "dtype, value",
+    [
+        ("float32", -1.5),
+        ("float64", 1e300),
+        ("float16", 0.1),
+        ("float16", 1e9),
+        ("int64", -(2**63)),
+        ("int32", -7),
+        ("uint8", 255),
+        ("int8", -1.9),
+        ("bool", 3),
+    ],
+)
+def test_fill_with_the_bits_of_a_number(dtype, value):
+    out = np.zeros(1000, dtype)
+    _core.run_kernel(f"fill.{out.itemsize}", {"count": 1000, "bits": bits(value, dtype)}, [out])
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(out, np.full(1000, value).astype(dtype))
+
+
+def test_bits_of_integers_wrap_and_of_bfloat16_round_to_even():
+    assert [bits(300, "uint8"), bits(200, "int8"), bits(2**64 + 5, "int64")] == [44, -56, 5]
+    assert [bits(1.0, "bfloat16"), bits(1 + 2**-8, "bfloat16"), bits(1 + 3 * 2**-8, "bfloat16")] == [
+        0x3F80,
+        0x3F80,
+        0x3F82,
+    ]
