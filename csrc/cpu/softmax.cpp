@@ -1,0 +1,309 @@
+// softmax: distributions along one axis, and their gradients.
+//
+// With inner = 1 a distribution is a run of memory and stays in the first-level cache between the passes over it
+// (largest element, exponentials and their sum, division). Otherwise a tile of neighbouring distributions is worked on
+// row by row, so that memory is still walked along its runs.
+#include "../args/softmax.h"
+
+#include "simd.h"
+#include "vmath.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+constexpr int64_t kTaskElements = 1 << 13;  // work worth handing to a thread
+constexpr int64_t kTileElements = 1 << 15;  // what a tile may hold to stay in the second-level cache
+constexpr int kMaxTile = 512;               // columns
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Calls body(pointer offset, lanes) along a run: whole vectors, then what is left.
+template <class T, class Body>
+inline void each_vector(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) body(i, kLanes<T>);
+  if (i < n) body(i, static_cast<int>(n - i));
+}
+
+template <class T>
+inline Vec<T> read(const T* p, int lanes) {
+  return lanes == kLanes<T> ? load<T>(p) : load_part<T>(p, lanes);
+}
+template <class T>
+inline void write(T* p, Vec<T> v, int lanes) {
+  if (lanes == kLanes<T>)
+    store<T>(p, v);
+  else
+    store_part<T>(p, v, lanes);
+}
+
+// v in the first lanes, `other` in the rest.
+template <class T>
+inline Vec<T> first_lanes(Vec<T> v, int lanes, T other) {
+  if (lanes == kLanes<T>) return v;
+  Mask<T> number{};
+  for (int i = 0; i < kLanes<T>; ++i) number[i] = i;
+  return number < splat(static_cast<MaskInt<T>>(lanes)) ? v : splat(other);
+}
+
+// A sum in blocks, so that its error does not grow with the number of terms.
+template <class T>
+struct BlockSum {
+  Vec<T> total{}, block{};
+  int count = 0;
+  void add(Vec<T> v) {
+    block += v;
+    if (++count == 64) {
+      total += block;
+      block = Vec<T>{};
+      count = 0;
+    }
+  }
+  T result() const { return lane_sum<T>(total + block); }
+};
+
+template <class T, bool Log>
+void softmax_row(const T* x, T* y, int64_t n, T scale) {
+  constexpr T lowest = -static_cast<T>(__builtin_inff());
+  const Vec<T> s = splat(scale);
+  Vec<T> tops = splat(lowest);
+  each_vector<T>(
+      n, [&](int64_t i, int lanes) { tops = vmax(tops, first_lanes<T>(read(x + i, lanes) * s, lanes, lowest)); });
+  const T top = lane_max<T>(tops);
+  const Vec<T> t = splat(top);
+  BlockSum<T> sum;
+  each_vector<T>(n, [&](int64_t i, int lanes) {
+    const Vec<T> e = vexp(read(x + i, lanes) * s - t);
+    if (!Log) write(y + i, e, lanes);
+    sum.add(first_lanes<T>(e, lanes, 0));
+  });
+  const T total = sum.result();
+  const Vec<T> last = splat(Log ? vlog(splat(total))[0] : 1 / total);
+  each_vector<T>(n, [&](int64_t i, int lanes) {
+    write(y + i, Log ? read(x + i, lanes) * s - t - last : read(y + i, lanes) * last, lanes);
+  });
+}
+
+// The same for every column of a tile, fed row by row.
+template <class T>
+struct ColumnSums {
+  T total[kMaxTile + kLanes<T>], block[kMaxTile + kLanes<T>];
+  explicit ColumnSums(int64_t width) {
+    each_vector<T>(width, [&](int64_t c, int) {
+      store<T>(total + c, Vec<T>{});
+      store<T>(block + c, Vec<T>{});
+    });
+  }
+  void add(int64_t c, Vec<T> v) { store<T>(block + c, load<T>(block + c) + v); }
+  void end_row(int64_t row, int64_t rows, int64_t width) {
+    if (row % 64 != 63 && row + 1 < rows) return;
+    each_vector<T>(width, [&](int64_t c, int) {
+      store<T>(total + c, load<T>(total + c) + load<T>(block + c));
+      store<T>(block + c, Vec<T>{});
+    });
+  }
+};
+
+// Tiles of columns: runs body(first element of the tile, width, outer index, first column) for each of them.
+template <class T, class Body>
+void each_tile(int64_t outer, int64_t n, int64_t inner, const Context& context, const Body& body) {
+  int64_t width = kTileElements / (n + 1) / kLanes<T> * kLanes<T>;
+  width = width < kLanes<T> ? kLanes<T> : least(width, kMaxTile);
+  width = least(width, inner);
+  const int64_t tiles = (inner + width - 1) / width, units = outer * tiles;
+  const int64_t group = outer * n * inner < 2 * kTaskElements ? units : 1 + kTaskElements / (n * width + 1);
+  parallel(context, (units + group - 1) / group, [&](int64_t task, int) {
+    for (int64_t unit = task * group; unit < least((task + 1) * group, units); ++unit) {
+      const int64_t o = unit / tiles, left = unit % tiles * width;
+      body(o * n * inner + left, least(width, inner - left), o, left);
+    }
+  });
+}
+
+template <class T, bool Log>
+void softmax_columns(const SoftmaxArgs& a, const T* data, const int64_t* length, T* out, const Context& context) {
+  const T scale = static_cast<T>(a.scale);
+  const Vec<T> s = splat(scale), lowest = splat(-static_cast<T>(__builtin_inff()));
+  each_tile<T>(a.outer, a.n, a.inner, context, [&](int64_t at, int64_t width, int64_t o, int64_t left) {
+    T top[kMaxTile + kLanes<T>], rows[kMaxTile + kLanes<T>];
+    ColumnSums<T> sums(width);
+    T* sum = sums.total;
+    const T* x = data + at;
+    T* y = out + at;
+    for (int64_t c = 0; c < width; ++c)
+      rows[c] = length ? static_cast<T>(length[o * a.inner + left + c]) : static_cast<T>(a.n);
+    each_vector<T>(width, [&](int64_t c, int) { store<T>(top + c, lowest); });
+    for (int64_t i = 0; i < a.n; ++i) {
+      const Vec<T> row = splat(static_cast<T>(i));
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const Vec<T> v = read(x + i * a.inner + c, lanes) * s;
+        store<T>(top + c, vmax(load<T>(top + c), row < load<T>(rows + c) ? v : lowest));
+      });
+    }
+    for (int64_t i = 0; i < a.n; ++i) {
+      const Vec<T> row = splat(static_cast<T>(i));
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const Vec<T> e = vexp(read(x + i * a.inner + c, lanes) * s - load<T>(top + c));
+        const Vec<T> v = row < load<T>(rows + c) ? e : Vec<T>{};
+        if (!Log) write(y + i * a.inner + c, v, lanes);
+        sums.add(c, v);
+      });
+      sums.end_row(i, a.n, width);
+    }
+    each_vector<T>(width, [&](int64_t c, int) {
+      const Vec<T> v = load<T>(sum + c);
+      store<T>(sum + c, Log ? vlog(v) : 1 / v);
+    });
+    for (int64_t i = 0; i < a.n; ++i) {
+      const Vec<T> row = splat(static_cast<T>(i));
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const int64_t k = i * a.inner + c;
+        const Vec<T> v =
+            Log ? read(x + k, lanes) * s - load<T>(top + c) - load<T>(sum + c) : read(y + k, lanes) * load<T>(sum + c);
+        write(y + k, row < load<T>(rows + c) ? v : Vec<T>{}, lanes);
+      });
+    }
+  });
+}
+
+// Runs body(row) for rows of n elements.
+template <class Body>
+void each_row(int64_t rows, int64_t n, const Context& context, const Body& body) {
+  const int64_t group = rows * n < 2 * kTaskElements ? rows : 1 + kTaskElements / (n + 1);
+  parallel(context, (rows + group - 1) / group, [&](int64_t task, int) {
+    for (int64_t row = task * group; row < least((task + 1) * group, rows); ++row) body(row);
+  });
+}
+
+template <class T, bool Log>
+void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context) {
+  const T* data = static_cast<const T*>(buffers[0]);
+  const int64_t* length = static_cast<const int64_t*>(buffers[1]);
+  T* out = static_cast<T*>(buffers[2]);
+  if (a.outer * a.n * a.inner == 0) return;
+  if (a.inner > 1) return softmax_columns<T, Log>(a, data, length, out, context);
+  each_row(a.outer, a.n, context, [&](int64_t row) {
+    int64_t n = a.n;
+    if (length) n = length[row] < 0 ? 0 : least(length[row], a.n);
+    T* y = out + row * a.n;
+    if (n > 0) softmax_row<T, Log>(data + row * a.n, y, n, static_cast<T>(a.scale));
+    for (int64_t i = n; i < a.n; ++i) y[i] = 0;
+  });
+}
+
+// softmax:     dx = scale y (dy - Σ dy y)
+// log_softmax: dx = scale (dy - exp(y) Σ dy)
+template <class T, bool Log>
+inline Vec<T> softmax_slope(Vec<T> dy, Vec<T> y, Vec<T> sum, Vec<T> scale) {
+  return Log ? scale * (dy - vexp(y) * sum) : scale * y * (dy - sum);
+}
+
+template <class T, bool Log>
+void softmax_grad(const SoftmaxArgs& a, void* const* buffers, const Context& context) {
+  const T* grad = static_cast<const T*>(buffers[0]);
+  const T* result = static_cast<const T*>(buffers[1]);
+  T* out = static_cast<T*>(buffers[2]);
+  const Vec<T> scale = splat(static_cast<T>(a.scale));
+  if (a.outer * a.n * a.inner == 0) return;
+  if (a.inner == 1) {
+    each_row(a.outer, a.n, context, [&](int64_t row) {
+      const T* dy = grad + row * a.n;
+      const T* y = result + row * a.n;
+      BlockSum<T> sum;
+      each_vector<T>(a.n, [&](int64_t i, int lanes) {
+        const Vec<T> d = read(dy + i, lanes);
+        sum.add(Log ? d : d * read(y + i, lanes));
+      });
+      const Vec<T> total = splat(sum.result());
+      each_vector<T>(a.n, [&](int64_t i, int lanes) {
+        const Vec<T> d = softmax_slope<T, Log>(read(dy + i, lanes), read(y + i, lanes), total, scale);
+        write(out + row * a.n + i, d, lanes);
+      });
+    });
+    return;
+  }
+  each_tile<T>(a.outer, a.n, a.inner, context, [&](int64_t at, int64_t width, int64_t, int64_t) {
+    ColumnSums<T> sums(width);
+    for (int64_t i = 0; i < a.n; ++i) {
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const int64_t k = at + i * a.inner + c;
+        const Vec<T> d = read(grad + k, lanes);
+        sums.add(c, Log ? d : d * read(result + k, lanes));
+      });
+      sums.end_row(i, a.n, width);
+    }
+    for (int64_t i = 0; i < a.n; ++i)
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const int64_t k = at + i * a.inner + c;
+        const Vec<T> d =
+            softmax_slope<T, Log>(read(grad + k, lanes), read(result + k, lanes), load<T>(sums.total + c), scale);
+        write(out + k, d, lanes);
+      });
+  });
+}
+
+template <class T>
+void softmax_output_grad(const SoftmaxOutputGradArgs& a, void* const* buffers, const Context& context) {
+  const T* p = static_cast<const T*>(buffers[0]);
+  const int64_t* label = static_cast<const int64_t*>(buffers[1]);
+  const T* head = static_cast<const T*>(buffers[2]);
+  T* out = static_cast<T*>(buffers[3]);
+  if (a.outer * a.n * a.inner == 0) return;
+  double scale = a.scale;
+  if (a.per_valid) {
+    int64_t valid = 0;
+    for (int64_t i = 0; i < a.outer * a.inner; ++i) valid += label[i] != a.ignore_label;
+    scale /= static_cast<double>(valid > 0 ? valid : 1);
+  }
+  const T factor = static_cast<T>(scale), on = static_cast<T>(1 - a.smooth_alpha);
+  const T off = a.n > 1 ? static_cast<T>(a.smooth_alpha / static_cast<double>(a.n - 1)) : T(0);
+  auto ignored = [&](int64_t which) { return a.use_ignore && which == a.ignore_label; };
+  auto headed = [&](Vec<T> d, int64_t k, int lanes) { return head ? d * read(head + k, lanes) : d; };
+  if (a.inner == 1) {
+    const Vec<T> f = splat(factor), base = splat(off);
+    each_row(a.outer, a.n, context, [&](int64_t row) {
+      const int64_t which = label[row], first = row * a.n;
+      const bool skip = ignored(which);
+      each_vector<T>(a.n, [&](int64_t i, int lanes) {
+        const int64_t k = first + i;
+        write(out + k, skip ? Vec<T>{} : headed((read(p + k, lanes) - base) * f, k, lanes), lanes);
+      });
+      if (skip || which < 0 || which >= a.n) return;
+      const int64_t k = first + which;
+      out[k] = (p[k] - on) * factor * (head ? head[k] : T(1));
+    });
+    return;
+  }
+  each_tile<T>(a.outer, a.n, a.inner, context, [&](int64_t at, int64_t width, int64_t o, int64_t left) {
+    T factors[kMaxTile + kLanes<T>], places[kMaxTile + kLanes<T>];
+    for (int64_t c = 0; c < width; ++c) {
+      const int64_t which = label[o * a.inner + left + c];
+      factors[c] = ignored(which) ? T(0) : factor;
+      places[c] = static_cast<T>(which);
+    }
+    for (int64_t i = 0; i < a.n; ++i) {
+      const Vec<T> row = splat(static_cast<T>(i));
+      each_vector<T>(width, [&](int64_t c, int lanes) {
+        const int64_t k = at + i * a.inner + c;
+        const Vec<T> target = row == load<T>(places + c) ? splat(on) : splat(off);
+        write(out + k, headed((read(p + k, lanes) - target) * load<T>(factors + c), k, lanes), lanes);
+      });
+    }
+  });
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+KERNELS(softmax, KERNEL("softmax.float32", (softmax<float, false>), SoftmaxArgs),
+        KERNEL("softmax.float64", (softmax<double, false>), SoftmaxArgs),
+        KERNEL("log_softmax.float32", (softmax<float, true>), SoftmaxArgs),
+        KERNEL("log_softmax.float64", (softmax<double, true>), SoftmaxArgs),
+        KERNEL("softmax_grad.float32", (softmax_grad<float, false>), SoftmaxArgs),
+        KERNEL("softmax_grad.float64", (softmax_grad<double, false>), SoftmaxArgs),
+        KERNEL("log_softmax_grad.float32", (softmax_grad<float, true>), SoftmaxArgs),
+        KERNEL("log_softmax_grad.float64", (softmax_grad<double, true>), SoftmaxArgs),
+        KERNEL("softmax_output_grad.float32", softmax_output_grad<float>, SoftmaxOutputGradArgs),
+        KERNEL("softmax_output_grad.float64", softmax_output_grad<double>, SoftmaxOutputGradArgs))
