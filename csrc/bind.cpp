@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "array.h"
 #include "device.h"
 #include "program.h"
 #include "storage.h"
@@ -113,6 +114,51 @@ py::dict ewise_opcodes() {
   return table;
 }
 
+// One kernel on arrays of one device, without a program: what indexing moves elements with.
+void launch(const std::string& name, const ArgValues& args, const std::vector<py::object>& operands) {
+  std::vector<void*> pointers;
+  Device* device = nullptr;
+  int64_t bytes = 0;
+  for (const py::object& operand : operands) {
+    if (!is_array(operand.ptr())) throw py::type_error("the operands of a kernel must be arrays");
+    const Array& array = *as_array(operand.ptr());
+    if (device && device != &array.storage->device()) throw std::invalid_argument(name + ": operands on different devices");
+    device = &array.storage->device();
+    bytes += array.size * item_size(array.dtype);
+    pointers.push_back(array.data());
+  }
+  const KernelEntry* entry = device ? device->find(name) : nullptr;
+  if (!entry) throw std::invalid_argument("there is no kernel " + name);
+  const Arguments arguments(*entry, args);
+  if (bytes > kHoldGil) {
+    py::gil_scoped_release release;
+    entry->run(arguments.data(), pointers.data(), device->context);
+  } else {
+    entry->run(arguments.data(), pointers.data(), device->context);
+  }
+}
+
+// What array.cpp and eager.cpp need to know about the pybind11 classes.
+const Bridge pybind_bridge = {
+    [](const StoragePtr& storage) { return py::cast(storage).release().ptr(); },
+    [](PyObject* object) { return py::handle(object).cast<StoragePtr>(); },
+    [](PyObject* object) { return py::handle(object).cast<std::shared_ptr<Program>>(); },
+    [](PyObject* object) -> Device& { return py::handle(object).cast<Device&>(); },
+    [] {
+      try {
+        throw;
+      } catch (py::error_already_set& error) {
+        error.restore();
+      } catch (const std::invalid_argument& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+      } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+      } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+      }
+    },
+};
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -178,6 +224,7 @@ PYBIND11_MODULE(_core, m) {
     py::gil_scoped_release release;
     copy_bytes(to->device(), to->data() + to_offset, from->device(), from->data() + from_offset, bytes);
   });
+  m.def("launch", &launch);
   m.def("ewise_opcodes", &ewise_opcodes);
   m.def(
       "run_kernel",
@@ -219,4 +266,7 @@ PYBIND11_MODULE(_core, m) {
       .def("kernel_name", &Program::kernel_name)
       .def("arena_bytes", &Program::arena_bytes)
       .def("__len__", &Program::size);
+
+  bridge = pybind_bridge;
+  if (!add_arrays(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();
 }

@@ -120,6 +120,7 @@ class Eager:
     visible: int
     node: Node
     updates: list[tuple[int, Value]]  # changes of inputs that are due after backward
+    in_place: bool  # the output may be written over an input of the same extent
 
 
 def compile_eager(
@@ -132,9 +133,12 @@ def compile_eager(
     graph = Graph({v.node.name: v for v in inputs}, {}, list(node.outputs), list(op.output_names(params)), train)
     graph.early_updates, late = state_updates(graph)
     slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
-    program = link_graph(compile_graph(graph, device), slot_order=slots).program
+    compiled = link_graph(compile_graph(graph, device), slot_order=slots)
+    calls = compiled.lowered.calls
+    in_place = len(calls) == 1 and len(calls[0].writes) == 1 and set(range(len(calls[0].reads))) <= set(calls[0].inplace)
     position = {v: i for i, v in enumerate(inputs)}
-    return Eager(program, types, op.visible(params), node, [(position[var], value) for var, value in late])
+    due = [(position[var], value) for var, value in late]
+    return Eager(compiled.program, types, op.visible(params), node, due, in_place)
 
 
 def link(

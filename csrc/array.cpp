@@ -1,0 +1,268 @@
+#include "array.h"
+
+#include <new>
+
+#include "device.h"
+
+namespace minimx {
+
+Bridge bridge;
+PyTypeObject* array_type = nullptr;
+PyTypeObject* array_class = nullptr;
+
+namespace {
+
+struct TypeName {
+  int64_t dtype;
+  int64_t bytes;
+  const char* text;
+  PyObject* name;     // interned
+  PyObject* visible;  // what `array.dtype` gives: a NumPy scalar type
+};
+TypeName type_names[] = {
+    {kFloat32, 4, "float32", nullptr, nullptr}, {kFloat64, 8, "float64", nullptr, nullptr},
+    {kFloat16, 2, "float16", nullptr, nullptr}, {kUint8, 1, "uint8", nullptr, nullptr},
+    {kInt32, 4, "int32", nullptr, nullptr},     {kInt8, 1, "int8", nullptr, nullptr},
+    {kInt64, 8, "int64", nullptr, nullptr},     {kBool, 1, "bool", nullptr, nullptr},
+    {kBFloat16, 2, "bfloat16", nullptr, nullptr},
+};
+
+const TypeName& named(int64_t dtype) {
+  for (const TypeName& t : type_names)
+    if (t.dtype == dtype) return t;
+  return type_names[0];
+}
+
+PyObject* array_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *storage = nullptr, *shape = nullptr, *name = nullptr, *context = nullptr;
+  long long offset = 0;
+  if (!PyArg_ParseTuple(args, "OLO!UO", &storage, &offset, &PyTuple_Type, &shape, &name, &context)) return nullptr;
+  const int64_t dtype = dtype_of(name);
+  const int64_t size = dtype < 0 ? -1 : element_count(shape);
+  if (size < 0) return nullptr;
+  try {
+    StoragePtr memory = bridge.unwrap_storage(storage);
+    if (offset < 0 || static_cast<size_t>(offset + size * item_size(dtype)) > memory->bytes()) {
+      PyErr_SetString(PyExc_ValueError, "an array must lie inside its storage");
+      return nullptr;
+    }
+    PyObject* made = type->tp_alloc(type, 0);
+    if (!made) return nullptr;
+    Array* array = as_array(made);
+    new (&array->storage) StoragePtr(std::move(memory));
+    array->offset = offset;
+    array->size = size;
+    array->dtype = dtype;
+    array->shape = Py_NewRef(shape);
+    array->context = Py_NewRef(context);
+    array->entry = nullptr;
+    return made;
+  } catch (...) {
+    bridge.raise();
+    return nullptr;
+  }
+}
+
+int array_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(as_array(self)->context);
+  Py_VISIT(as_array(self)->entry);
+  return 0;
+}
+
+int array_clear(PyObject* self) {
+  Py_CLEAR(as_array(self)->entry);
+  return 0;
+}
+
+void array_dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  Array* array = as_array(self);
+  Py_XDECREF(array->entry);
+  Py_XDECREF(array->shape);
+  Py_XDECREF(array->context);
+  array->storage.~StoragePtr();
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* get_shape(PyObject* self, void*) { return Py_NewRef(as_array(self)->shape); }
+PyObject* get_context(PyObject* self, void*) { return Py_NewRef(as_array(self)->context); }
+PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(as_array(self)->size); }
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromSsize_t(PyTuple_GET_SIZE(as_array(self)->shape)); }
+PyObject* get_offset(PyObject* self, void*) { return PyLong_FromLongLong(as_array(self)->offset); }
+PyObject* get_dtype(PyObject* self, void*) {
+  PyObject* visible = named(as_array(self)->dtype).visible;
+  return Py_NewRef(visible ? visible : dtype_name(as_array(self)->dtype));
+}
+PyObject* get_dtype_name(PyObject* self, void*) { return Py_NewRef(dtype_name(as_array(self)->dtype)); }
+PyObject* get_address(PyObject* self, void*) { return PyLong_FromVoidPtr(as_array(self)->data()); }
+PyObject* get_nbytes(PyObject* self, void*) {
+  return PyLong_FromLongLong(as_array(self)->size * item_size(as_array(self)->dtype));
+}
+PyObject* get_storage(PyObject* self, void*) {
+  try {
+    return bridge.wrap_storage(as_array(self)->storage);
+  } catch (...) {
+    bridge.raise();
+    return nullptr;
+  }
+}
+PyObject* get_entry(PyObject* self, void*) {
+  PyObject* entry = as_array(self)->entry;
+  return Py_NewRef(entry ? entry : Py_None);
+}
+int set_entry(PyObject* self, PyObject* value, void*) {
+  PyObject* fresh = value && value != Py_None ? Py_NewRef(value) : nullptr;
+  Py_XSETREF(as_array(self)->entry, fresh);
+  return 0;
+}
+
+PyGetSetDef array_properties[] = {
+    {"shape", get_shape, nullptr, "Lengths of the axes.", nullptr},
+    {"context", get_context, nullptr, "Where the array lives.", nullptr},
+    {"ctx", get_context, nullptr, "Where the array lives.", nullptr},
+    {"dtype", get_dtype, nullptr, "Element type, as a NumPy scalar type.", nullptr},
+    {"dtype_name", get_dtype_name, nullptr, "Plain name of the element type.", nullptr},
+    {"size", get_size, nullptr, "Number of elements.", nullptr},
+    {"ndim", get_ndim, nullptr, "Number of axes.", nullptr},
+    {"nbytes", get_nbytes, nullptr, "Bytes the elements occupy.", nullptr},
+    {"_storage", get_storage, nullptr, "The memory the array is a view of.", nullptr},
+    {"_offset", get_offset, nullptr, "Where in the storage the array begins, in bytes.", nullptr},
+    {"address", get_address, nullptr, "Address of the first element on the device.", nullptr},
+    {"entry", get_entry, set_entry, "What autograd knows about the array, or None.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+// empty(shape, dtype name, context, device): an array with fresh memory from the device's pool.
+PyObject* empty(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 4) {
+    PyErr_SetString(PyExc_TypeError, "empty takes shape, dtype, context and device");
+    return nullptr;
+  }
+  const int64_t dtype = dtype_of(args[1]);
+  const int64_t size = dtype < 0 ? -1 : element_count(args[0]);
+  if (size < 0) return nullptr;
+  try {
+    auto storage = std::make_shared<Storage>(bridge.unwrap_device(args[3]), size * item_size(dtype));
+    return make_array(std::move(storage), 0, args[0], size, dtype, args[2]);
+  } catch (...) {
+    bridge.raise();
+    return nullptr;
+  }
+}
+
+// make(storage, offset, shape, dtype name, context): an array on memory that exists already.
+PyObject* make(PyObject*, PyObject* args) { return array_new(array_class, args, nullptr); }
+
+// part(array, elements to skip, shape): another view of the same memory.
+PyObject* part(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 3 || !is_array(args[0])) {
+    PyErr_SetString(PyExc_TypeError, "part takes an array, an offset in elements and a shape");
+    return nullptr;
+  }
+  const Array* array = as_array(args[0]);
+  const int64_t skip = PyLong_AsLongLong(args[1]);
+  if (skip == -1 && PyErr_Occurred()) return nullptr;
+  const int64_t size = element_count(args[2]);
+  if (size < 0) return nullptr;
+  if (skip < 0 || skip + size > array->size) {
+    PyErr_SetString(PyExc_ValueError, "a part must lie inside its array");
+    return nullptr;
+  }
+  return make_array(array->storage, array->offset + skip * item_size(array->dtype), args[2], size, array->dtype,
+                    array->context);
+}
+
+// set_array_class(class, {dtype name: what array.dtype gives})
+PyObject* set_array_class(PyObject*, PyObject* args) {
+  PyObject *type = nullptr, *visible = nullptr;
+  if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &type, &PyDict_Type, &visible)) return nullptr;
+  array_class = reinterpret_cast<PyTypeObject*>(Py_NewRef(type));
+  for (TypeName& t : type_names) {
+    PyObject* found = PyDict_GetItem(visible, t.name);
+    if (found) Py_XSETREF(t.visible, Py_NewRef(found));
+  }
+  Py_RETURN_NONE;
+}
+
+PyMethodDef functions[] = {
+    {"empty", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(empty)), METH_FASTCALL, nullptr},
+    {"part", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(part)), METH_FASTCALL, nullptr},
+    {"make", make, METH_VARARGS, nullptr},
+    {"set_array_class", set_array_class, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot array_slots[] = {
+    {Py_tp_doc, const_cast<char*>("A view of a storage: shape, dtype, context.")},
+    {Py_tp_new, reinterpret_cast<void*>(array_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(array_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(array_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(array_clear)},
+    {Py_tp_getset, array_properties},
+    {0, nullptr},
+};
+PyType_Spec array_spec = {"minimx._core.Array", sizeof(Array), 0,
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, array_slots};
+
+}  // namespace
+
+int64_t item_size(int64_t dtype) { return named(dtype).bytes; }
+
+PyObject* dtype_name(int64_t dtype) { return named(dtype).name; }
+
+int64_t dtype_of(PyObject* name) {
+  for (const TypeName& t : type_names)
+    if (t.name == name) return t.dtype;
+  if (PyUnicode_Check(name))
+    for (const TypeName& t : type_names)
+      if (PyUnicode_CompareWithASCIIString(name, t.text) == 0) return t.dtype;
+  PyErr_Format(PyExc_ValueError, "%R is not the name of a dtype", name);
+  return -1;
+}
+
+int64_t element_count(PyObject* shape) {
+  if (!PyTuple_Check(shape)) {
+    PyErr_SetString(PyExc_TypeError, "a shape must be a tuple");
+    return -1;
+  }
+  int64_t size = 1;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(shape); ++i) {
+    const int64_t n = PyLong_AsLongLong(PyTuple_GET_ITEM(shape, i));
+    if (n == -1 && PyErr_Occurred()) return -1;
+    if (n < 0 || __builtin_mul_overflow(size, n, &size) || size > (INT64_MAX >> 3)) {
+      PyErr_Format(PyExc_ValueError, "%R is not the shape of an array", shape);
+      return -1;
+    }
+  }
+  return size;
+}
+
+PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype, PyObject* context) {
+  PyObject* made = array_class->tp_alloc(array_class, 0);
+  if (!made) return nullptr;
+  Array* array = as_array(made);
+  new (&array->storage) StoragePtr(std::move(storage));
+  array->offset = offset;
+  array->size = size;
+  array->dtype = dtype;
+  array->shape = Py_NewRef(shape);
+  array->context = Py_NewRef(context);
+  array->entry = nullptr;
+  return made;
+}
+
+bool add_arrays(PyObject* module) {
+  for (TypeName& t : type_names) {
+    t.name = PyUnicode_InternFromString(t.text);
+    if (!t.name) return false;
+  }
+  PyObject* type = PyType_FromSpec(&array_spec);
+  if (!type) return false;
+  array_type = array_class = reinterpret_cast<PyTypeObject*>(type);
+  return PyModule_AddFunctions(module, functions) == 0 && PyModule_AddObjectRef(module, "Array", type) == 0;
+}
+
+}  // namespace minimx
