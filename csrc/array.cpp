@@ -20,10 +20,10 @@ struct TypeName {
   PyObject* visible;  // what `array.dtype` gives: a NumPy scalar type
 };
 TypeName type_names[] = {
-    {kFloat32, 4, "float32", nullptr, nullptr}, {kFloat64, 8, "float64", nullptr, nullptr},
-    {kFloat16, 2, "float16", nullptr, nullptr}, {kUint8, 1, "uint8", nullptr, nullptr},
-    {kInt32, 4, "int32", nullptr, nullptr},     {kInt8, 1, "int8", nullptr, nullptr},
-    {kInt64, 8, "int64", nullptr, nullptr},     {kBool, 1, "bool", nullptr, nullptr},
+    {kFloat32, 4, "float32", nullptr, nullptr},   {kFloat64, 8, "float64", nullptr, nullptr},
+    {kFloat16, 2, "float16", nullptr, nullptr},   {kUint8, 1, "uint8", nullptr, nullptr},
+    {kInt32, 4, "int32", nullptr, nullptr},       {kInt8, 1, "int8", nullptr, nullptr},
+    {kInt64, 8, "int64", nullptr, nullptr},       {kBool, 1, "bool", nullptr, nullptr},
     {kBFloat16, 2, "bfloat16", nullptr, nullptr},
 };
 
@@ -240,7 +240,8 @@ int64_t element_count(PyObject* shape) {
   return size;
 }
 
-PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype, PyObject* context) {
+PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
+                     PyObject* context) {
   PyObject* made = array_class->tp_alloc(array_class, 0);
   if (!made) return nullptr;
   Array* array = as_array(made);

@@ -1,5 +1,5 @@
-// The array as Python holds it: a view of a storage with a shape, a dtype and a context. A C type, not a pybind11 class,
-// because making one is most of what a small eager operation costs.
+// The array as Python holds it: a view of a storage with a shape, a dtype and a context. A C type, not a pybind11
+// class, because making one is most of what a small eager operation costs.
 #pragma once
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -24,7 +24,7 @@ struct Array {
 // What only bind.cpp can say, because it is the only file that knows pybind11.
 struct Bridge {
   PyObject* (*wrap_storage)(const StoragePtr& storage);
-  StoragePtr (*unwrap_storage)(PyObject* object);            // throws when the object is no Storage
+  StoragePtr (*unwrap_storage)(PyObject* object);  // throws when the object is no Storage
   std::shared_ptr<class Program> (*unwrap_program)(PyObject* object);
   Device& (*unwrap_device)(PyObject* object);
   void (*raise)();  // turns the C++ exception being handled into a Python error
@@ -40,12 +40,13 @@ inline bool is_array(PyObject* object) { return PyObject_TypeCheck(object, array
 inline Array* as_array(PyObject* object) { return reinterpret_cast<Array*>(object); }
 
 int64_t item_size(int64_t dtype);
-int64_t dtype_of(PyObject* name);    // of an interned or equal str; -1 with a Python error when there is none
-PyObject* dtype_name(int64_t dtype);  // borrowed
+int64_t dtype_of(PyObject* name);        // of an interned or equal str; -1 with a Python error when there is none
+PyObject* dtype_name(int64_t dtype);     // borrowed
 int64_t element_count(PyObject* shape);  // -1 with a Python error unless a tuple of integers that are not negative
 
 // A new reference; `shape` and `context` are borrowed.
-PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype, PyObject* context);
+PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
+                     PyObject* context);
 
 // Adds the array type and the functions of array.cpp and eager.cpp to the module; false with a Python error.
 bool add_arrays(PyObject* module);

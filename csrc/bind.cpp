@@ -28,7 +28,8 @@ std::shared_ptr<void> keep(py::object object) {
 }
 
 // A NumPy array over host memory of a storage, without a copy.
-py::array view(const StoragePtr& storage, int64_t offset, const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+py::array view(const StoragePtr& storage, int64_t offset, const std::vector<py::ssize_t>& shape,
+               const py::dtype& dtype) {
   if (storage->device().type != "cpu") throw std::invalid_argument("only host memory can be seen as a NumPy array");
   py::capsule owner(new StoragePtr(storage), [](void* p) { delete static_cast<StoragePtr*>(p); });
   return py::array(dtype, shape, {}, storage->data() + offset, owner);
@@ -50,9 +51,9 @@ void copy_out(const StoragePtr& storage, int64_t offset, py::array& target) {
   copy_bytes(cpu, target.mutable_data(), storage->device(), storage->data() + offset, bytes);
 }
 
-// One kernel on NumPy arrays, for tests of kernels without the engine above them. On a device with memory of its own the
-// arrays are copied there and, those that can be written, back; each has a block to itself, so that a guarded device
-// finds writes past its end.
+// One kernel on NumPy arrays, for tests of kernels without the engine above them. On a device with memory of its own
+// the arrays are copied there and, those that can be written, back; each has a block to itself, so that a guarded
+// device finds writes past its end.
 void run_kernel(const std::string& name, const ArgValues& args, const std::vector<py::object>& operands, Device& on) {
   const KernelEntry* entry = on.find(name);
   if (!entry) throw std::invalid_argument("there is no kernel " + name + " on " + on.type);
@@ -122,7 +123,8 @@ void launch(const std::string& name, const ArgValues& args, const std::vector<py
   for (const py::object& operand : operands) {
     if (!is_array(operand.ptr())) throw py::type_error("the operands of a kernel must be arrays");
     const Array& array = *as_array(operand.ptr());
-    if (device && device != &array.storage->device()) throw std::invalid_argument(name + ": operands on different devices");
+    if (device && device != &array.storage->device())
+      throw std::invalid_argument(name + ": operands on different devices");
     device = &array.storage->device();
     bytes += array.size * item_size(array.dtype);
     pointers.push_back(array.data());
@@ -182,10 +184,11 @@ PYBIND11_MODULE(_core, m) {
              for (uint32_t i = 0; i < entry->args->count; ++i) fields.push_back(entry->args->fields[i].name);
              return fields;
            })
-      .def("wait", [](Device& d) {
-        py::gil_scoped_release release;
-        d.driver.wait(d.context.stream);
-      })
+      .def("wait",
+           [](Device& d) {
+             py::gil_scoped_release release;
+             d.driver.wait(d.context.stream);
+           })
       .def("empty_cache", [](Device& d) { d.pool.empty_cache(); })
       .def("memory_stats",
            [](Device& d) {
@@ -203,7 +206,8 @@ PYBIND11_MODULE(_core, m) {
         d.driver.memory(&free_bytes, &total_bytes, d.context.stream);
         return py::make_tuple(free_bytes, total_bytes);
       });
-  m.def("device", [](const std::string& type, int id) { return &device(type, id); }, py::return_value_policy::reference);
+  m.def(
+      "device", [](const std::string& type, int id) { return &device(type, id); }, py::return_value_policy::reference);
   m.def("device_count", &device_count);
   m.def("cpu_level", &cpu_level);
   m.def("thread_count", &thread_count);
@@ -254,7 +258,8 @@ PYBIND11_MODULE(_core, m) {
              });
            })
       .def("seal",
-           [](Program& p, const std::vector<std::pair<Device*, int64_t>>& arenas, const std::shared_ptr<Program>& share) {
+           [](Program& p, const std::vector<std::pair<Device*, int64_t>>& arenas,
+              const std::shared_ptr<Program>& share) {
              std::map<Device*, int64_t> sizes;
              for (const auto& [d, bytes] : arenas) sizes[d] = bytes;
              p.seal(sizes, share.get());

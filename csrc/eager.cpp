@@ -1,5 +1,5 @@
-// Operators applied at once: a cache of one-node programs, found by operator, parameters, input types and device, and run on
-// fresh outputs, all in one crossing from Python. Programs are compiled by Python when they are first needed.
+// Operators applied at once: a cache of one-node programs, found by operator, parameters, input types and device, and
+// run on fresh outputs, all in one crossing from Python. Programs are compiled by Python when they are first needed.
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -33,8 +33,8 @@ struct OutputType {
   int64_t dtype;
 };
 
-constexpr size_t kMaxOperands = 64;     // more go the slow way, through a vector
-constexpr size_t kMaxPlans = 16384;     // the cache is emptied when it grows past this
+constexpr size_t kMaxOperands = 64;  // more go the slow way, through a vector
+constexpr size_t kMaxPlans = 16384;  // the cache is emptied when it grows past this
 
 struct Plan {
   std::vector<int64_t> key;
@@ -129,7 +129,8 @@ PlanPtr read_plan(PyObject* made) {
   PyObject *program = nullptr, *types = nullptr;
   long long visible = 0, position = 0;
   int in_place = 0;
-  if (!PyArg_ParseTuple(made, "OO!LpL", &program, &PyTuple_Type, &types, &visible, &in_place, &position)) return nullptr;
+  if (!PyArg_ParseTuple(made, "OO!LpL", &program, &PyTuple_Type, &types, &visible, &in_place, &position))
+    return nullptr;
   auto plan = std::make_shared<Plan>();
   plan->program = bridge.unwrap_program(program);
   plan->visible = visible;
@@ -218,8 +219,8 @@ bool check_out(PyObject* op, const Plan& plan, PyObject* const* given, size_t co
     if (!same || array.dtype != type.dtype) {
       PyObject* name = PyObject_GetAttrString(op, "name");
       if (name)
-        PyErr_Format(python.error, "%U: output %zu is %U%R, but out is %U%R", name, i, dtype_name(type.dtype), type.shape,
-                     dtype_name(array.dtype), array.shape);
+        PyErr_Format(python.error, "%U: output %zu is %U%R, but out is %U%R", name, i, dtype_name(type.dtype),
+                     type.shape, dtype_name(array.dtype), array.shape);
       Py_XDECREF(name);
       return false;
     }
@@ -229,7 +230,8 @@ bool check_out(PyObject* op, const Plan& plan, PyObject* const* given, size_t co
     }
     if (recording && array.entry) {
       fail(op,
-           "writing in place (+=, x[:] =, out=) into an array that autograd is recording is not possible; make a new array "
+           "writing in place (+=, x[:] =, out=) into an array that autograd is recording is not possible; make a new "
+           "array "
            "or leave autograd.record()");
       return false;
     }
@@ -395,7 +397,8 @@ PyObject* run_operator(PyObject* op, PyObject* params, PyObject* context, PyObje
     if (PyErr_Occurred()) return nullptr;
     PyObject* types = type_tuple(inputs, count);
     if (!types) return nullptr;
-    PyObject* made = PyObject_CallFunction(python.compile, "OOOOO", op, params, types, context, training ? Py_True : Py_False);
+    PyObject* made =
+        PyObject_CallFunction(python.compile, "OOOOO", op, params, types, context, training ? Py_True : Py_False);
     Py_DECREF(types);
     if (!made) return nullptr;
     plan = read_plan(made);
@@ -412,8 +415,12 @@ void store_scalar(double value, int64_t dtype, char* at) {
   const auto integer = [&]() -> int64_t { return std::abs(value) < 9.2e18 ? static_cast<int64_t>(value) : 0; };
   const auto put = [&](auto converted) { std::memcpy(at, &converted, sizeof converted); };
   switch (dtype) {
-    case kFloat32: put(static_cast<float>(value)); break;
-    case kFloat64: put(value); break;
+    case kFloat32:
+      put(static_cast<float>(value));
+      break;
+    case kFloat64:
+      put(value);
+      break;
     case kFloat16:
       if (PyFloat_Pack2(value, at, 1) < 0) {  // too large for the format
         PyErr_Clear();
@@ -428,11 +435,21 @@ void store_scalar(double value, int64_t dtype, char* at) {
       put(static_cast<uint16_t>(bits >> 16 | (std::isnan(single) ? 0x40 : 0)));
       break;
     }
-    case kUint8: put(static_cast<uint8_t>(integer())); break;
-    case kInt8: put(static_cast<int8_t>(integer())); break;
-    case kInt32: put(static_cast<int32_t>(integer())); break;
-    case kInt64: put(integer()); break;
-    case kBool: put(static_cast<uint8_t>(value != 0)); break;
+    case kUint8:
+      put(static_cast<uint8_t>(integer()));
+      break;
+    case kInt8:
+      put(static_cast<int8_t>(integer()));
+      break;
+    case kInt32:
+      put(static_cast<int32_t>(integer()));
+      break;
+    case kInt64:
+      put(integer());
+      break;
+    case kBool:
+      put(static_cast<uint8_t>(value != 0));
+      break;
   }
 }
 
@@ -500,8 +517,8 @@ PyObject* invoke_all(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
 }
 
-// binary(operator of two arrays, operator of array and scalar, out or None, array, array or number): NotImplemented when the
-// last is neither.
+// binary(operator of two arrays, operator of array and scalar, out or None, array, array or number): NotImplemented
+// when the last is neither.
 PyObject* binary(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (count != 5) {
     PyErr_SetString(PyExc_TypeError, "binary takes two operators, out and two operands");
@@ -557,7 +574,8 @@ PyObject* forget_plans(PyObject*, PyObject*) {
 //   record(op, params or number, inputs, outputs): called after a run while recording
 PyObject* connect(PyObject*, PyObject* args) {
   PyObject* given[6];
-  if (!PyArg_ParseTuple(args, "OOOOOO", &given[0], &given[1], &given[2], &given[3], &given[4], &given[5])) return nullptr;
+  if (!PyArg_ParseTuple(args, "OOOOOO", &given[0], &given[1], &given[2], &given[3], &given[4], &given[5]))
+    return nullptr;
   PyObject** slots[] = {&python.compile, &python.compile_scalar,  &python.parse_scalar,
                         &python.record,  &python.current_context, &python.error};
   for (size_t i = 0; i < 6; ++i) Py_XSETREF(*slots[i], Py_NewRef(given[i]));

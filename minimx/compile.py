@@ -135,7 +135,9 @@ def compile_eager(
     slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
     compiled = link_graph(compile_graph(graph, device), slot_order=slots)
     calls = compiled.lowered.calls
-    in_place = len(calls) == 1 and len(calls[0].writes) == 1 and set(range(len(calls[0].reads))) <= set(calls[0].inplace)
+    in_place = (
+        len(calls) == 1 and len(calls[0].writes) == 1 and set(range(len(calls[0].reads))) <= set(calls[0].inplace)
+    )
     position = {v: i for i, v in enumerate(inputs)}
     due = [(position[var], value) for var, value in late]
     return Eager(compiled.program, types, op.visible(params), node, due, in_place)

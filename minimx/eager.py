@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _core, tape
+from . import ops as _ops  # noqa: F401  registers the operators
 from .base import MXNetError, ParameterError
 from .compile import compile_eager
 from .context import Context, current_context
@@ -81,7 +82,9 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     else:
         by_name = dict(zip((*op.inputs, *op.params), args, strict=False))
         if len(args) > len(op.inputs) + len(op.params):
-            raise ParameterError(f"{op.name} takes at most {len(op.inputs) + len(op.params)} arguments, got {len(args)}")
+            raise ParameterError(
+                f"{op.name} takes at most {len(op.inputs) + len(op.params)} arguments, got {len(args)}"
+            )
         for name, value in kwargs.items():
             if name in by_name:
                 raise ParameterError(f"{op.name}: {name} was given twice")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import _core
-from .graph import Device, Node, Value
+from .graph import Node, Value
 from .op import Op
 
 
@@ -19,7 +19,9 @@ class Recorded(Node):
 
     __slots__ = ("arrays", "train")
 
-    def __init__(self, op: Op | None, params: Any, inputs: Sequence[Value], arrays: Sequence[Any], name: str, train: bool):
+    def __init__(
+        self, op: Op | None, params: Any, inputs: Sequence[Value], arrays: Sequence[Any], name: str, train: bool
+    ):
         types = [(a.shape, a.dtype_name) for a in arrays]
         super().__init__(op, params, inputs, types, name, arrays[0].context.key)
         self.arrays = tuple(_core.part(a, 0, a.shape) for a in arrays)
@@ -58,7 +60,3 @@ def record(op: Op, params: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -
     for array, value in zip(outputs, node.outputs, strict=True):
         array.entry = value
     return node
-
-
-def device_of(array: Any) -> Device:
-    return array.context.key

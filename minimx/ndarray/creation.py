@@ -15,7 +15,9 @@ from .convert import bits_of, host_value, upload, wrap
 from .ndarray import NDArray
 
 
-def empty(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = None, stype: str | None = None) -> NDArray:
+def empty(
+    shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = None, stype: str | None = None
+) -> NDArray:
     """An array with whatever its memory holds."""
     _check_dense(stype)
     ctx = ctx if ctx is not None else current_context()
@@ -25,7 +27,11 @@ def empty(shape: int | Sequence[int], ctx: Context | None = None, dtype: Any = N
 
 
 def full(
-    shape: int | Sequence[int], val: float, ctx: Context | None = None, dtype: Any = np.float32, out: NDArray | None = None
+    shape: int | Sequence[int],
+    val: float,
+    ctx: Context | None = None,
+    dtype: Any = np.float32,
+    out: NDArray | None = None,
 ) -> NDArray:
     """An array of one value."""
     result = empty(shape, ctx, dtype) if out is None else out
@@ -201,4 +207,6 @@ def _check_dense(stype: str | None) -> None:
         raise MXNetError(f"arrays are dense here: storage type {stype!r} does not exist")
 
 
-__all__ = [name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"]
+__all__ = [
+    name for name, value in list(globals().items()) if getattr(value, "__module__", None) == __name__ and name[0] != "_"
+]

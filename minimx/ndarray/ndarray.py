@@ -16,13 +16,13 @@ from . import indexing
 from .convert import from_bfloat16, host_value, upload, wrap
 
 # Methods that apply the operator of the same name to the array.
-FORWARDED = (
-    "abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like "
-    "broadcast_to cbrt ceil clip cos cosh degrees depth_to_space diag exp expm1 fix flip floor log log10 log1p log2 "
-    "log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat "
-    "reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin "
-    "sort space_to_depth split sqrt square sum swapaxes take tan tanh tile topk transpose trunc zeros_like"
-).split()
+FORWARDED = """
+    abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like 
+    broadcast_to cbrt ceil clip cos cosh degrees depth_to_space diag exp expm1 fix flip floor log log10 log1p log2 
+    log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat 
+    reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin 
+    sort space_to_depth split sqrt square sum swapaxes take tan tanh tile topk transpose trunc zeros_like
+""".split()  # noqa: SIM905
 
 
 def _arithmetic(array_op: str, scalar_op: str, reverse: Callable | None = None) -> Callable:
@@ -335,7 +335,9 @@ class NDArray(_core.Array):
             "stream": 1,
         }
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
             raise BufferError(f"the array is on DLPack device {self.__dlpack_device__()}, not {tuple(dl_device)}")
         self.wait_to_read()
@@ -417,7 +419,9 @@ def _forward(name: str) -> Callable:
 for _name in FORWARDED:
     setattr(NDArray, _name, _forward(_name))
 
-_VISIBLE = {name: np.dtype(name).type for name in ("float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool")}
+_VISIBLE = {
+    name: np.dtype(name).type for name in ("float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool")
+}
 _core.set_array_class(NDArray, {**_VISIBLE, "bfloat16": bfloat16})
 
 __all__ = ["NDArray", "current_context", "wrap"]
