@@ -1,7 +1,6 @@
 // One matrix product on one thread: the loops around the tile. Other kernels may use it inside their own tasks.
 #pragma once
-#include <cmath>
-
+#include "epilogue.h"
 #include "gemm_pack.h"
 #include "gemm_tile.h"
 
@@ -37,19 +36,6 @@ constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i *
 inline int64_t product_scratch(int64_t m, int64_t n, int64_t k) {
   const int64_t elements = lesser(k, 512) * (lesser(m, 256) + lesser(n, 2048) + 64);
   return (elements + 63) / 64 * 64;
-}
-
-// Sigmoid and its kin are applied to a finished block of rows; relu rides in the tile.
-template <class T>
-void activate(T* c, int64_t ldc, int64_t rows, int64_t columns, int64_t activation) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) {
-      T& x = c[i * ldc + j];
-      if (activation == kSigmoid) x = 1 / (1 + std::exp(-x));
-      if (activation == kTanh) x = std::tanh(x);
-      if (activation == kSoftrelu) x = (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
-      if (activation == kSoftsign) x = x / (1 + std::fabs(x));
-    }
 }
 
 // Products whose k is contiguous in both operands and that are too thin to fill tiles: vectors run along k.
