@@ -1,0 +1,283 @@
+"""autograd: gradients of what was computed with arrays while recording.
+
+x.attach_grad()
+with mx.autograd.record():
+    y = (x * x).sum()
+y.backward()            # x.grad is 2x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import _core
+from .base import MXNetError, ShapeError
+from .graph import Node, Value, apply, made_for, topological
+from .ndarray import NDArray, ones, zeros
+from .op import Op
+from .params import text_of
+from .passes.gradient import backpropagate
+from .symbol import Symbol, SymbolNode
+from .tape import Recorded, Variable, array_of, evaluate, value_of
+
+GRAD_REQS = ("write", "add", "null")
+
+
+def set_recording(is_recording: bool) -> bool:
+    """Turns recording on or off for this thread; returns what it was."""
+    return _core.set_recording(is_recording)
+
+
+def set_training(train_mode: bool) -> bool:
+    """Makes operators of this thread behave as in training or as in inference; returns what it was."""
+    return _core.set_training(train_mode)
+
+
+def is_recording() -> bool:
+    return _core.is_recording()
+
+
+def is_training() -> bool:
+    return _core.is_training()
+
+
+class _Scope:
+    """Sets recording and training (None leaves one as it is) and restores both."""
+
+    def __init__(self, recording: bool | None, training: bool | None):
+        self._wanted = recording, training
+        self._before: list[tuple[bool, bool]] = []
+
+    def __enter__(self) -> None:
+        recording, training = self._wanted
+        self._before.append((_core.is_recording(), _core.is_training()))
+        if recording is not None:
+            _core.set_recording(recording)
+        if training is not None:
+            _core.set_training(training)
+
+    def __exit__(self, *exception: object) -> None:
+        recording, training = self._before.pop()
+        _core.set_recording(recording)
+        _core.set_training(training)
+
+
+def record(train_mode: bool = True) -> _Scope:
+    """`with record():` what is computed inside can be differentiated."""
+    return _Scope(True, train_mode)
+
+
+def pause(train_mode: bool = False) -> _Scope:
+    """`with pause():` inside a recording, what is computed is not recorded."""
+    return _Scope(False, train_mode)
+
+
+def train_mode() -> _Scope:
+    return _Scope(None, True)
+
+
+def predict_mode() -> _Scope:
+    return _Scope(None, False)
+
+
+def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str] = "write") -> None:
+    """Makes arrays variables whose gradients go to the given arrays, written or added ('null': nowhere)."""
+    variables, gradients = _arrays(variables), _arrays(gradients)
+    reqs = [grad_reqs] * len(variables) if isinstance(grad_reqs, str) else list(grad_reqs)
+    if not len(variables) == len(gradients) == len(reqs):
+        raise MXNetError(
+            f"mark_variables: {len(variables)} variables need as many gradients and grad_reqs, got {len(gradients)} and "
+            f"{len(reqs)}"
+        )
+    for array, grad, req in zip(variables, gradients, reqs, strict=True):
+        if req not in GRAD_REQS:
+            raise MXNetError(f"grad_req must be one of {', '.join(GRAD_REQS)}, got {req!r}")
+        if grad.shape != array.shape:
+            raise ShapeError(f"mark_variables: a variable of shape {array.shape} got a gradient of shape {grad.shape}")
+        array.entry = Variable(array, grad, req).outputs[0]
+
+
+def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
+    """Computes the gradients of `heads` for every variable they were computed from, into the variables' gradient arrays."""
+    heads = _arrays(heads)
+    order = topological([_entry(h) for h in heads])
+    variables = [n for n in order if isinstance(n, Variable) and n.grad_req != "null"]
+    with _Scope(False, train_mode):
+        found = _gradients(heads, head_grads, [n.outputs[0] for n in variables])
+        for node, value in zip(variables, found, strict=True):
+            if node.grad_req == "add":
+                node.grad += value
+            else:
+                node.grad[...] = value
+        _update_states(order)
+    if not retain_graph:
+        _free(order)
+
+
+def grad(
+    heads: Any,
+    variables: Any,
+    head_grads: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    train_mode: bool = True,
+) -> Any:
+    """The gradients of `heads` with respect to `variables`; with `create_graph` they can be differentiated in turn."""
+    heads = _arrays(heads)
+    order = topological([_entry(h) for h in heads])
+    wanted = [_entry(v) for v in _arrays(variables)]
+    with _Scope(create_graph, train_mode):
+        found = _gradients(heads, head_grads, wanted)
+        with _Scope(False, train_mode):
+            _update_states(order)
+    if not (create_graph if retain_graph is None else retain_graph):
+        _free(order)
+    # Never the same object twice, nor an array the tape holds.
+    found = [f if create_graph else f.copy() if isinstance(f, NDArray) else f for f in found]
+    return found[0] if isinstance(variables, NDArray) else found
+
+
+def _gradients(heads: list[NDArray], head_grads: Any, wanted: list[Value]) -> list[NDArray]:
+    given = [None] * len(heads) if head_grads is None else _arrays(head_grads)
+    if len(given) != len(heads):
+        raise MXNetError(f"backward: {len(heads)} heads need as many head gradients, got {len(given)}")
+    seeds: dict[Value, list[Value]] = {}
+    for head, seed in zip(heads, given, strict=True):
+        if seed is None:
+            seed = ones(head.shape, head.context, head.dtype)
+        if seed.shape != head.shape:
+            raise ShapeError(f"backward: a head of shape {head.shape} got a gradient of shape {seed.shape}")
+        seeds.setdefault(head.entry, []).append(value_of(seed.astype(head.dtype, copy=False)))
+    found = backpropagate([h.entry for h in heads], seeds, wanted)
+    present = [found.get(v) for v in wanted]
+    computed = iter(evaluate([v for v in present if v is not None]))
+    return [
+        next(computed) if grad is not None else zeros(v.shape, array_of(v).context, v.dtype)
+        for v, grad in zip(wanted, present, strict=True)
+    ]
+
+
+def _update_states(order: list[Node]) -> None:
+    """What operators change in their inputs with the backward pass (moving statistics)."""
+    for node in order:
+        op = node.op
+        if op is None or not node.train or op.early_updates or getattr(type(op), "updates", Op.updates) is Op.updates:
+            continue
+        with made_for(node, "_update"):
+            changes = op.updates(node.params, node)
+        for index, result in zip(changes, evaluate(list(changes.values())), strict=True):
+            array_of(node.inputs[index])[...] = result
+
+
+def _free(order: list[Node]) -> None:
+    for node in order:
+        if isinstance(node, Recorded) and not isinstance(node, Variable):
+            node.arrays = None
+
+
+def _entry(array: NDArray) -> Value:
+    if not isinstance(array, NDArray):
+        raise TypeError(f"autograd works on NDArrays, got {type(array).__name__}")
+    if array.entry is None:
+        raise MXNetError(
+            "backward: the array was not computed from a variable while recording; call attach_grad() on the variables and "
+            "compute inside `with autograd.record():`"
+        )
+    return array.entry
+
+
+def _arrays(arrays: Any) -> list:
+    return [arrays] if isinstance(arrays, NDArray) else list(arrays)
+
+
+def get_symbol(x: NDArray) -> Symbol:
+    """The recorded computation of an array as a symbol; its variables are called var0, var1, ..."""
+    entry = _entry(x)
+    made: dict[Node, SymbolNode] = {}
+    counts: dict[str, int] = {}
+    for node in topological([entry]):
+        hint = "var" if node.op is None else node.op.name.lower()
+        name = f"{hint}{counts.get(hint, 0)}"
+        counts[hint] = counts.get(hint, 0) + 1
+        attrs = {}
+        if node.op is not None:
+            for key, param in getattr(node.op, "params", {}).items():
+                value = getattr(node.params, key)
+                if value != param.default:
+                    attrs[key] = text_of(value)
+        inputs = [(made[v.node], v.index) for v in node.inputs]
+        made[node] = SymbolNode(node.op, name, attrs, node.params, inputs)
+    return Symbol([(made[entry.node], entry.index)])
+
+
+class Function:
+    """A differentiable function written in Python: define `forward` and `backward` on NDArrays.
+
+    class Sigmoid(mx.autograd.Function):
+        def forward(self, x):
+            y = 1 / (1 + mx.nd.exp(-x))
+            self.save_for_backward(y)
+            return y
+        def backward(self, dy):
+            (y,) = self.saved_tensors
+            return dy * y * (1 - y)
+    """
+
+    def __init__(self) -> None:
+        self._called = False
+        self.saved_tensors: tuple[NDArray, ...] = ()
+
+    def save_for_backward(self, *args: NDArray) -> None:
+        self.saved_tensors = args
+
+    def __call__(self, *inputs: NDArray) -> Any:
+        if self._called:
+            raise MXNetError(f"{type(self).__name__}: each call needs a Function object of its own")
+        self._called = True
+        with pause(train_mode=is_training()):
+            result = self.forward(*inputs)
+        outputs = [result] if isinstance(result, NDArray) else list(result)
+        if is_recording() and any(a.entry is not None for a in inputs):
+            # An output may be an input passed through; history belongs to an array of its own.
+            outputs = [_core.part(a, 0, a.shape) for a in outputs]
+            name = type(self).__name__
+            node = Recorded(_CALL, self, [value_of(a) for a in inputs], outputs, name, is_training())
+            for array, value in zip(outputs, node.outputs, strict=True):
+                array.entry = value
+        return outputs[0] if isinstance(result, NDArray) else tuple(outputs)
+
+    def forward(self, *inputs: NDArray) -> Any:
+        """The outputs: an array or several."""
+        raise NotImplementedError
+
+    def backward(self, *output_grads: NDArray) -> Any:
+        """The gradients of the inputs (None for those without one) from the gradients of the outputs."""
+        raise NotImplementedError
+
+
+class _FunctionCall:
+    """Stands for the operator of a recorded Function; the Function itself is the node's parameters."""
+
+    name = "Function"
+    early_updates = False
+    differentiable_by_expansion = False
+
+    def gradient(self, function: Function, node: Node, grads: list[Value | None]) -> Sequence[Value]:
+        given = [g if g is not None else apply("zeros_like", [v]) for g, v in zip(grads, node.outputs, strict=True)]
+        types = [(v.shape, v.dtype) for v in node.inputs]
+        return Node(_BACKWARD_CALL, function, given, types, f"{node.name}_backward", node.device).outputs
+
+
+class _FunctionBackward:
+    """Runs a Function's backward method."""
+
+    name = "FunctionBackward"
+
+    def run(self, function: Function, grads: Sequence[NDArray]) -> list[NDArray]:
+        result = function.backward(*grads)
+        return [result] if isinstance(result, NDArray) else list(result)
+
+
+_CALL: Any = _FunctionCall()
+_BACKWARD_CALL: Any = _FunctionBackward()
