@@ -101,7 +101,7 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
     """Computes the gradients of `heads` for every variable they were computed from, into the variables' gradient arrays."""
     heads = _arrays(heads)
-    order = topological([_entry(h) for h in heads])
+    order = _history(heads)
     variables = [n for n in order if isinstance(n, Variable) and n.grad_req != "null"]
     with _Scope(False, train_mode):
         found = _gradients(heads, head_grads, [n.outputs[0] for n in variables])
@@ -125,7 +125,7 @@ def grad(
 ) -> Any:
     """The gradients of `heads` with respect to `variables`; with `create_graph` they can be differentiated in turn."""
     heads = _arrays(heads)
-    order = topological([_entry(h) for h in heads])
+    order = _history(heads)
     wanted = [_entry(v) for v in _arrays(variables)]
     with _Scope(create_graph, train_mode):
         found = _gradients(heads, head_grads, wanted)
@@ -170,9 +170,20 @@ def _update_states(order: list[Node]) -> None:
             array_of(node.inputs[index])[...] = result
 
 
+def _history(heads: list[NDArray]) -> list[Node]:
+    """The recorded nodes behind the heads, inputs first."""
+    order = topological([_entry(h) for h in heads])
+    for node in order:
+        if node.arrays is None:
+            raise MXNetError(
+                f"backward: {node.name} was freed by an earlier backward pass; pass retain_graph=True to that one"
+            )
+    return order
+
+
 def _free(order: list[Node]) -> None:
     for node in order:
-        if isinstance(node, Recorded) and not isinstance(node, Variable):
+        if not isinstance(node, Variable):
             node.arrays = None
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import _core
-from .base import MXNetError
 from .context import Context
 from .graph import Node, Value
 from .op import Op
@@ -50,12 +49,7 @@ def value_of(array: Any) -> Value:
 
 def array_of(value: Value) -> Any:
     """The array a recorded value was computed into."""
-    arrays = value.node.arrays
-    if arrays is None:
-        raise MXNetError(
-            f"backward: {value.node.name} was freed by an earlier backward pass; pass retain_graph=True to that one"
-        )
-    return arrays[value.index]
+    return value.node.arrays[value.index]
 
 
 def record(op: Op, params: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
