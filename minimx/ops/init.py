@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..base import FLAG_TYPES
 from ..elementwise import Elementwise
 from ..op import Op, normalize_axis, product
 from ..params import Bool, DType, Float, Int, Shape, Text
@@ -62,13 +63,13 @@ class Full(_Constant):
 
 
 class ZerosWithoutDtype(_Constant):
-    """Zeros whose dtype is found out from where the array is used."""
+    """Zeros whose dtype is given by its number."""
 
     name = "_zeros_without_dtype"
-    dtype = Int(-1, doc="has no effect")
+    dtype = Int(-1, doc="MXNet's number of the dtype; -1 is float32")
 
     def infer_types(self, p, ins, outs):
-        pass
+        outs[0] = FLAG_TYPES.get(p.dtype, "float32")
 
 
 class Arange(_Made):
