@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,18 @@ class DeviceError(MXNetError, ValueError):
 
 class FileFormatError(MXNetError, ValueError):
     """A file is damaged or not of the expected format; the message names file and offset."""
+
+
+class NotImplementedForSymbol(MXNetError, NotImplementedError):
+    """A method that needs values was called on a Symbol, which has none before it is bound."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """An addition to an error message about an unknown name: the known names that are like it."""
+    import difflib
+
+    near = difflib.get_close_matches(name, names, 3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _bfloat16() -> np.dtype:

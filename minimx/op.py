@@ -17,7 +17,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .base import GraphError, ShapeError, TypeInferenceError
+from .base import GraphError, ShapeError, TypeInferenceError, did_you_mean
 from .params import Param, parse_params
 
 if TYPE_CHECKING:
@@ -173,12 +173,7 @@ def find(name: str) -> Op:
     try:
         return REGISTRY[name]
     except KeyError:
-        import difflib
-
-        near = difflib.get_close_matches(name, REGISTRY, 3)
-        raise GraphError(
-            f"there is no operator {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else "")
-        ) from None
+        raise GraphError(f"there is no operator {name!r}{did_you_mean(name, REGISTRY)}") from None
 
 
 # ---- shape arithmetic that operators share ------------------------------------------------------------------------------

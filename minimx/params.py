@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import ParameterError, dtype_name
+from .base import ParameterError, did_you_mean, dtype_name
 
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
@@ -219,14 +219,25 @@ def text_of(value: Any) -> str:
     """How MXNet's Python front end writes a parameter into a symbol file."""
     if isinstance(value, (np.dtype, type)):
         return dtype_name(value)
-    if isinstance(value, np.generic):
-        value = value.item()
-    return str(value)
+    return str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Python numbers instead of NumPy's, whose text is another one."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return tuple(value.tolist()) if value.ndim else value.item()
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_plain, value)) if type(value) in (tuple, list) else tuple(map(_plain, value))
+    return value
 
 
 def parse_params(op: str, params: dict[str, Param], given: dict[str, Any], where: str = "") -> dict[str, Any]:
     """All parameters typed and complete, or a ParameterError that says which one is wrong and what is allowed."""
     at = f"{op}{f' ({where})' if where else ''}"
+    for name in given:
+        if name not in params and not (name.startswith("__") and name.endswith("__")):
+            hint = did_you_mean(name, params) or f"; it has {', '.join(params) or 'none'}"
+            raise ParameterError(f"{at} has no parameter {name!r}{hint}")
     values = {}
     for name, param in params.items():
         if name in given:
@@ -238,8 +249,4 @@ def parse_params(op: str, params: dict[str, Param], given: dict[str, Any], where
             raise ParameterError(f"{at}: the parameter {name} ({param.allowed()}) is missing")
         else:
             values[name] = param.default
-    for name in given:
-        if name not in params and not (name.startswith("__") and name.endswith("__")):
-            known = ", ".join(params) or "none"
-            raise ParameterError(f"{at} has no parameter {name!r}; it has {known}")
     return values

@@ -43,6 +43,7 @@ class LeakyReLU(Elementwise):
     gelu: x times the normal distribution's probability below x, for all numbers.
     """
 
+    inputs = ("data", "gamma")
     float_only = True
     act_type = Enum(("leaky", "elu", "prelu", "rrelu", "selu", "gelu"), "leaky", doc="the function")
     slope = Float(0.25, doc="the slope of leaky and elu")

@@ -116,6 +116,7 @@ class FullyConnected(Op):
 
     name = "FullyConnected"
     takes_riders = True
+    inputs = ("data", "weight", "bias")
     num_hidden = Int(min=1, doc="number of outputs per sample")
     no_bias = Bool(False, doc="leaves the bias out")
     flatten = Bool(True, doc="takes all axes but the first as inputs of a sample; otherwise only the last one")
