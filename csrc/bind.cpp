@@ -273,5 +273,5 @@ PYBIND11_MODULE(_core, m) {
       .def("__len__", &Program::size);
 
   bridge = pybind_bridge;
-  if (!add_arrays(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();
+  if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();
 }

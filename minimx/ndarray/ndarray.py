@@ -341,7 +341,7 @@ class NDArray(_core.Array):
         if dl_device is not None and tuple(dl_device) != self.__dlpack_device__():
             raise BufferError(f"the array is on DLPack device {self.__dlpack_device__()}, not {tuple(dl_device)}")
         self.wait_to_read()
-        return _core.to_dlpack(self.copy() if copy else self)
+        return _core.to_dlpack(self.copy() if copy else self, max_version is not None and max_version[0] >= 1)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return _core.dlpack_device(self)
