@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from .base import GraphError, ShapeError, dtype_name
+from . import _core
+from .base import GraphError, ShapeError, dtype_name, numpy_dtype
 from .compile import Options, compile_graph, differentiate, link_graph
 from .executor import Executor, bind_array
 from .ndarray import NDArray, zeros
 from .passes.update import Rule, update
+
+
+def host_view(value: NDArray) -> np.ndarray:
+    """The memory of an array on the CPU, as NumPy sees it."""
+    return _core.view(value._storage, value._offset, value.shape, numpy_dtype(value.dtype_name))
 
 
 class TrainStep:
@@ -42,7 +48,7 @@ class TrainStep:
                 bind_array(compiled, ("aux", name), made)
         executor.bind_arrays(compiled)
         # Host arrays are fed through NumPy views: the cheapest copy there is.
-        self._views = {n: a.asnumpy_view() for n, a in self.arguments.items() if a.context.device_type != "gpu"}
+        self._views = {n: host_view(a) for n, a in self.arguments.items() if a.context.device_type != "gpu"}
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
         for name, value in feeds.items():

@@ -6,6 +6,7 @@ A node joins the group of a producer unless another of its inputs depends on tha
 
 from __future__ import annotations
 
+from ..base import FLOATS
 from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
 from ..graph import Graph, Node, Value, topological, with_inputs
 
@@ -99,7 +100,11 @@ def _merge(unit: _Unit, other: _Unit, unit_of: dict[Node, _Unit], units: list[_U
 
 
 def _can_join(node: Node) -> bool:
-    return isinstance(node.op, Elementwise) and type(node.op).lower is Elementwise.lower
+    if not isinstance(node.op, Elementwise) or type(node.op).lower is not Elementwise.lower:
+        return False
+    # A tile holds values as they are computed; what storing would cut off (fractions, high bits) has to be stored.
+    dtype = node.outputs[0].dtype
+    return dtype in FLOATS or dtype == group_type(node)
 
 
 def _fits(unit: _Unit, node: Node, unit_of: dict[Node, _Unit]) -> bool:

@@ -69,6 +69,15 @@ CASES = [
     Case("slice_like", [real(4, 5), real(2, 3)], {}, lambda x, y: x[:2, :3], grads=["data"]),
     Case("slice_like", [real(4, 5, 6), real(2, 3, 6)], {"axes": (1, 0)}, lambda x, y: x[:2, :3], grads=["data"]),
     Case("slice_like", [real(4, 5), real(2, 3)], {"axes": (-1,)}, lambda x, y: x[:, :3], grads=["data"]),
+    Case("Crop", [real(2, 3, 5, 6)], {"num_args": 1, "h_w": (3, 4), "offset": (2, 1)}, lambda x: x[:, :, 2:, 1:5]),
+    Case("Crop", [real(2, 3, 5, 7)], {"h_w": (3, 4), "center_crop": True}, lambda x: x[:, :, 1:4, 1:5]),
+    Case(
+        "Crop",
+        [real(2, 3, 5, 6), real(1, 2, 4, 3)],
+        {"num_args": 2, "offset": (1, 2)},
+        lambda x, y: x[:, :, 1:, 2:5],
+        grads=["data"],
+    ),
     Case(
         "_slice_assign",
         [real(5, 6), real(2, 3)],

@@ -82,7 +82,9 @@ def test_gradients(shape, dtype):
     exact = -2 * (dy64 - np.exp(log_y.astype(np.float64)) * dy64.sum(axis=1, keepdims=True))
     size = np.abs(dy64).sum(axis=1).max(initial=0)  # what cancels in the sum
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(run("log_softmax_grad", dy, log_y, scale=-2.0), exact, rtol=16 * eps, atol=2 * eps * size)
+    np.testing.assert_allclose(
+        run("log_softmax_grad", dy, log_y, scale=-2.0), exact, rtol=16 * eps, atol=2 * eps * size
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
