@@ -13,7 +13,7 @@ namespace minimx {
 //
 // where c runs over the channels of f's group and what lies outside of x is zero.
 //
-// conv_forward          x, w, bias, residual, y, scratch    bias and residual may be null; residual must not be y
+// conv_forward          x, w, bias, residual, y, scratch    bias and residual may be null; residual may be y
 // conv_data_gradient    dy, w, dx, scratch
 // conv_weight_gradient  x, dy, dw, scratch
 //

@@ -5,10 +5,9 @@
 // one for every class of result pixels that the same taps reach; with a stride of one there is one class.
 #include "../args/conv.h"
 
-#include <cmath>
-
 #include "conv_source.h"
 #include "conv_tile.h"
+#include "epilogue.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -46,6 +45,9 @@ struct Convolution {
   int64_t activation;
   T* scratch;
   int64_t scratch_size;  // elements, for all threads
+
+  // Vectors overlap at the ends of rows: what they add to must not be what they write.
+  bool buffered() const { return residual && residual == y; }
 };
 
 // How the output is cut into boxes along one dimension, and the filters of a group into parts.
@@ -67,14 +69,15 @@ struct Way {
   Source source;
   Cover cover;
 
-  Way(const Shape& s, const Box& box) {
-    if (can_stay(s)) {
+  // `buffered`: results must not be written before all of the box is computed.
+  Way(const Shape& s, const Box& box, bool buffered) {
+    if (can_stay(s) && !buffered) {
       source = located(s, box, true);
-      cover = minimx::cover<T>(s, box, source);
+      cover = minimx::cover<T>(s, box, source, false);
       if (cover.direct) return;
     }
     source = located(s, box, false);
-    cover = minimx::cover<T>(s, box, source);
+    cover = minimx::cover<T>(s, box, source, buffered);
   }
   int64_t scratch(const Shape& s) const {
     return source.size + s.filters * cover.buffer + s.terms() + 2 * cover.count + kSlack;
@@ -93,7 +96,7 @@ Cut cut_for(const Convolution<T>& c, const Context& context) {
   const int64_t images = c.batch * c.groups;
   // Boxes of a few rows copy most of their input twice.
   for (cut.length = out; cut.length > 1; cut.length = ceil_div(cut.length, 2)) {
-    const bool fits = Way<T>(s, box_of(s, cut, 0)).scratch(s) <= limit;
+    const bool fits = Way<T>(s, box_of(s, cut, 0), c.buffered()).scratch(s) <= limit;
     if (fits && (images * ceil_div(out, cut.length) >= wanted || cut.length < 8)) break;
   }
   cut.boxes = ceil_div(out, cut.length);
@@ -147,17 +150,6 @@ void deliver(const Shape& s, const Box& box, const Source& source, const Cover& 
 }
 
 template <class T>
-void activate(T* p, int64_t n, int64_t activation) {
-  for (int64_t i = 0; i < n; ++i) {
-    T& x = p[i];
-    if (activation == kSigmoid) x = 1 / (1 + std::exp(-x));
-    if (activation == kTanh) x = std::tanh(x);
-    if (activation == kSoftrelu) x = (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
-    if (activation == kSoftsign) x = x / (1 + std::fabs(x));
-  }
-}
-
-template <class T>
 void convolve(const Convolution<T>& c, const Context& context) {
   const Shape& s = c.shape;
   const int64_t work = c.batch * c.groups * s.filters * s.terms() * s.out_size();
@@ -173,7 +165,7 @@ void convolve(const Convolution<T>& c, const Context& context) {
       const int64_t part = unit % cut.parts, image = unit / cut.parts % images, group = image % c.groups;
       const int64_t box_number = unit / (cut.parts * images);
       const Box box = box_of(s, cut, box_number);
-      const Way<T> way(s, box);
+      const Way<T> way(s, box, c.buffered());
       T* const buffer = copy + way.source.size;
       int32_t* const offset = reinterpret_cast<int32_t*>(buffer + s.filters * way.cover.buffer);
       int32_t *const from = offset + s.terms(), *const to = from + way.cover.count;
@@ -207,7 +199,8 @@ void convolve(const Convolution<T>& c, const Context& context) {
                   c.y + first + at, relu);
         if (c.activation > kRelu) {
           const int64_t row = (box.lo[0] * s.axis[1].out + box.lo[1]) * s.axis[2].out + box.lo[2];
-          activate(c.y + first + at + row, box.size(0) * box.size(1) * box.size(2), c.activation);
+          const int64_t size = box.size(0) * box.size(1) * box.size(2);
+          activate(c.y + first + at + row, size, 1, size, c.activation);
         }
       }
     }

@@ -177,14 +177,14 @@ struct Cover {
 };
 
 template <class T>
-Cover cover(const Shape& s, const Box& box, const Source& source) {
+Cover cover(const Shape& s, const Box& box, const Source& source, bool buffered) {
   constexpr int64_t L = kLanes<T>;
   const Axis& w = s.axis[2];
   const int64_t width = box.size(2), rows = box.size(0) * box.size(1);
   Cover c{};
   c.run = (box.size(1) - 1) * source.pitch + width;
   const int64_t by_rows = rows * ceil_div(width, L), flat = box.size(0) * ceil_div(c.run, L);
-  const bool unit = s.axis[0].every * s.axis[1].every * w.every == 1 && w.result == w.out;
+  const bool unit = s.axis[0].every * s.axis[1].every * w.every == 1 && w.result == w.out && !buffered;
   const bool gapless = unit && source.pitch == width && width == w.out && c.run >= L;
   const bool rows_fit = unit && width >= L;
   // Going through the buffer costs about as much as eight terms.

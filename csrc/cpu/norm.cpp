@@ -1,0 +1,211 @@
+// norm: batch normalisation.
+//
+// A channel is a set of runs of `inner` elements. Its statistics are made run by run, each about its own mean while it
+// is in the cache, and joined in double: one sweep over the memory, as exact as two. Where channels lie side by side
+// (inner = 1) the vectors lie along the channels instead.
+#include "../args/norm.h"
+
+#include <cmath>
+
+#include "simd.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Elements whose deviations are taken about their own mean: they stay in the first-level cache in between.
+constexpr int64_t kRun = 4096;
+// Channels side by side that one task takes: whole cache lines.
+constexpr int64_t kColumns = 64;
+
+// Σ f(i) over 0..n-1, where f gives vectors and `tail` single elements.
+template <class T, class F, class G>
+inline T sum_of(int64_t n, const F& f, const G& tail) {
+  constexpr int L = kLanes<T>;
+  Vec<T> a{}, b{};
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    a += f(i);
+    b += f(i + L);
+  }
+  T total = lane_sum<T>(a + b);
+  for (; i < n; ++i) total += tail(i);
+  return total;
+}
+
+struct Moments {
+  double count = 0, mean = 0, squares = 0;  // squares: of the deviations from the mean
+
+  void join(double n, double other_mean, double other_squares) {
+    const double total = count + n, apart = other_mean - mean;
+    mean += apart * n / total;
+    squares += other_squares + apart * apart * count * n / total;
+    count = total;
+  }
+};
+
+template <class T>
+void add_run(Moments& m, const T* x, int64_t n) {
+  const T mean = sum_of<T>(
+                     n, [&](int64_t i) { return load(x + i); }, [&](int64_t i) { return x[i]; }) /
+                 static_cast<T>(n);
+  const Vec<T> about = splat(mean);
+  const T squares = sum_of<T>(
+      n,
+      [&](int64_t i) {
+        const Vec<T> d = load(x + i) - about;
+        return d * d;
+      },
+      [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+  m.join(static_cast<double>(n), static_cast<double>(mean), static_cast<double>(squares));
+}
+
+template <class Body>
+void each_channel(const BatchNormArgs& a, const Context& context, const Body& body) {
+  const int64_t work = a.outer * a.channels * a.inner / 16384, most = 8 * static_cast<int64_t>(context.threads);
+  const int64_t units = a.inner == 1 ? (a.channels + kColumns - 1) / kColumns : a.channels;
+  const int64_t wanted = lesser(units, lesser(work, most)), tasks = context.threads == 1 || wanted < 1 ? 1 : wanted;
+  parallel(context, tasks, [&](int64_t task, int) {
+    const int64_t scale = a.inner == 1 ? kColumns : 1;
+    body(units * task / tasks * scale, lesser(a.channels, units * (task + 1) / tasks * scale));
+  });
+}
+
+// (x - mean)·scale + beta; x·scale + shift would lose what x and the mean have in common.
+template <class T>
+void normalize_run(const T* x, T* y, int64_t n, T mean, T scale, T beta) {
+  for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + beta;
+}
+
+// Statistics of channels lo..hi-1 of rows of `channels`, for at most kColumns of them.
+template <class T>
+void column_moments(const BatchNormArgs& a, const T* x, int64_t lo, int64_t hi, T* mean, T* variance) {
+  double total[kColumns] = {};
+  for (int64_t i = 0; i < a.outer; ++i)
+    for (int64_t c = lo; c < hi; ++c) total[c - lo] += static_cast<double>(x[i * a.channels + c]);
+  for (int64_t c = lo; c < hi; ++c) mean[c - lo] = static_cast<T>(total[c - lo] / static_cast<double>(a.outer));
+  double squares[kColumns] = {};
+  for (int64_t i = 0; i < a.outer; ++i)
+    for (int64_t c = lo; c < hi; ++c) {
+      const double d = static_cast<double>(x[i * a.channels + c]) - static_cast<double>(mean[c - lo]);
+      squares[c - lo] += d * d;
+    }
+  for (int64_t c = lo; c < hi; ++c) variance[c - lo] = static_cast<T>(squares[c - lo] / static_cast<double>(a.outer));
+}
+
+template <class T>
+T invert(double variance, double eps) {
+  return static_cast<T>(1 / std::sqrt(variance + eps));
+}
+
+template <class T>
+void batch_norm(const BatchNormArgs& a, void* const* buffers, const Context& context) {
+  const T *x = static_cast<const T*>(buffers[0]), *gamma = static_cast<const T*>(buffers[1]);
+  const T* beta = static_cast<const T*>(buffers[2]);
+  T *y = static_cast<T*>(buffers[3]), *mean = static_cast<T*>(buffers[4]), *invstd = static_cast<T*>(buffers[5]);
+  each_channel(a, context, [&](int64_t first, int64_t last) {
+    if (a.inner == 1) {
+      for (int64_t lo = first; lo < last; lo += kColumns) {
+        const int64_t hi = lesser(last, lo + kColumns);
+        T scale[kColumns], variance[kColumns];
+        column_moments(a, x, lo, hi, mean + lo, variance);
+        for (int64_t c = lo; c < hi; ++c) {
+          invstd[c] = invert<T>(static_cast<double>(variance[c - lo]), a.eps);
+          scale[c - lo] = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
+        }
+        for (int64_t i = 0; i < a.outer; ++i) {
+          const T* from = x + i * a.channels;
+          T* to = y + i * a.channels;
+          for (int64_t c = lo; c < hi; ++c) to[c] = (from[c] - mean[c]) * scale[c - lo] + beta[c];
+        }
+      }
+      return;
+    }
+    for (int64_t c = first; c < last; ++c) {
+      Moments m;
+      for (int64_t i = 0; i < a.outer; ++i)
+        for (int64_t j = 0; j < a.inner; j += kRun)
+          add_run(m, x + (i * a.channels + c) * a.inner + j, lesser(kRun, a.inner - j));
+      mean[c] = static_cast<T>(m.mean);
+      invstd[c] = invert<T>(m.squares / m.count, a.eps);
+      const T scale = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
+      for (int64_t i = 0; i < a.outer; ++i) {
+        const int64_t at = (i * a.channels + c) * a.inner;
+        normalize_run(x + at, y + at, a.inner, mean[c], scale, beta[c]);
+      }
+    }
+  });
+}
+
+template <class T>
+void batch_norm_backward(const BatchNormArgs& a, void* const* buffers, const Context& context) {
+  const T *dy = static_cast<const T*>(buffers[0]), *x = static_cast<const T*>(buffers[1]);
+  const T *gamma = static_cast<const T*>(buffers[2]), *mean = static_cast<const T*>(buffers[3]);
+  const T* invstd = static_cast<const T*>(buffers[4]);
+  T *dx = static_cast<T*>(buffers[5]), *dgamma = static_cast<T*>(buffers[6]), *dbeta = static_cast<T*>(buffers[7]);
+  const double count = static_cast<double>(a.outer * a.inner);
+  each_channel(a, context, [&](int64_t first, int64_t last) {
+    if (a.inner == 1) {
+      for (int64_t lo = first; lo < last; lo += kColumns) {
+        const int64_t hi = lesser(last, lo + kColumns);
+        double sum[kColumns] = {}, dot[kColumns] = {};
+        for (int64_t i = 0; i < a.outer; ++i)
+          for (int64_t c = lo; c < hi; ++c) {
+            const double g = static_cast<double>(dy[i * a.channels + c]);
+            sum[c - lo] += g;
+            dot[c - lo] += g * static_cast<double>(x[i * a.channels + c] - mean[c]);
+          }
+        T scale[kColumns], slope[kColumns], shift[kColumns];
+        for (int64_t c = lo; c < hi; ++c) {
+          const double inverse = static_cast<double>(invstd[c]);
+          scale[c - lo] = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
+          slope[c - lo] = static_cast<T>(dot[c - lo] * inverse * inverse / count);
+          shift[c - lo] = static_cast<T>(sum[c - lo] / count);
+          dbeta[c] = static_cast<T>(sum[c - lo]);
+          dgamma[c] = a.fix_gamma ? 0 : static_cast<T>(dot[c - lo] * inverse);
+        }
+        for (int64_t i = 0; i < a.outer; ++i) {
+          const int64_t at = i * a.channels;
+          for (int64_t c = lo; c < hi; ++c)
+            dx[at + c] = scale[c - lo] * (dy[at + c] - shift[c - lo] - slope[c - lo] * (x[at + c] - mean[c]));
+        }
+      }
+      return;
+    }
+    for (int64_t c = first; c < last; ++c) {
+      double sum = 0, dot = 0;
+      const T middle = mean[c];
+      const Vec<T> about = splat(middle);
+      for (int64_t i = 0; i < a.outer; ++i)
+        for (int64_t j = 0; j < a.inner; j += kRun) {
+          const int64_t at = (i * a.channels + c) * a.inner + j, n = lesser(kRun, a.inner - j);
+          const T *g = dy + at, *v = x + at;
+          sum += static_cast<double>(
+              sum_of<T>(n, [&](int64_t k) { return load(g + k); }, [&](int64_t k) { return g[k]; }));
+          dot += static_cast<double>(sum_of<T>(
+              n, [&](int64_t k) { return load(g + k) * (load(v + k) - about); },
+              [&](int64_t k) { return g[k] * (v[k] - middle); }));
+        }
+      const double inverse = static_cast<double>(invstd[c]);
+      const T scale = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
+      const T slope = static_cast<T>(dot * inverse * inverse / count), shift = static_cast<T>(sum / count);
+      dbeta[c] = static_cast<T>(sum);
+      dgamma[c] = a.fix_gamma ? 0 : static_cast<T>(dot * inverse);
+      for (int64_t i = 0; i < a.outer; ++i) {
+        const int64_t at = (i * a.channels + c) * a.inner;
+        for (int64_t j = 0; j < a.inner; ++j) dx[at + j] = scale * (dy[at + j] - shift - slope * (x[at + j] - middle));
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+KERNELS(norm, KERNEL("batch_norm.float32", batch_norm<float>, BatchNormArgs),
+        KERNEL("batch_norm.float64", batch_norm<double>, BatchNormArgs),
+        KERNEL("batch_norm_backward.float32", batch_norm_backward<float>, BatchNormArgs),
+        KERNEL("batch_norm_backward.float64", batch_norm_backward<double>, BatchNormArgs))
