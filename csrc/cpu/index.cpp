@@ -84,8 +84,9 @@ void scatter_rows(const T* values, T* out, int64_t outer, int64_t rows, int64_t 
   const int64_t size = sizeof(T);
   const int64_t cleared = keep ? 0 : outer * rows * inner * size, moved = outer * count * inner * size;
   const int64_t work = pieces(context, cleared + 3 * moved);
-  // Column cuts balance any indices but need wide rows; they are for when the moving outweighs the clearing.
-  const int64_t line = 128 / size, lines = (inner + line - 1) / line;
+  // Column cuts balance any indices but need wide rows (under 1 KB a piece, reading them is slow); they are for when
+  // the moving outweighs the clearing.
+  const int64_t line = 1024 / size, lines = (inner + line - 1) / line;
   const bool by_columns = moved > cleared && lines >= context.threads;
   const int64_t cuts = by_columns ? lines : rows;
   const int64_t per_outer = (work + outer - 1) / outer < cuts ? (work + outer - 1) / outer : cuts;
