@@ -86,21 +86,20 @@ void scatter_rows(const T* values, T* out, int64_t outer, int64_t rows, int64_t 
   const int64_t work = pieces(context, cleared + 3 * moved);
   // Column cuts balance any indices but need wide rows (under 1 KB a piece, reading them is slow); they are for when
   // the moving outweighs the clearing.
-  const int64_t line = 1024 / size, lines = (inner + line - 1) / line;
-  const bool by_columns = moved > cleared && lines >= context.threads;
-  const int64_t cuts = by_columns ? lines : rows;
+  const int64_t wide = inner * size / 1024;
+  const bool by_columns = moved > cleared && wide >= context.threads;
+  const int64_t cuts = by_columns ? wide : rows;
   const int64_t per_outer = (work + outer - 1) / outer < cuts ? (work + outer - 1) / outer : cuts;
-  parallel(context, outer * per_outer, [&](int64_t task, int) {
-    const int64_t o = task / per_outer, first = cuts * (task % per_outer) / per_outer,
-                  last = cuts * (task % per_outer + 1) / per_outer;
+  const auto piece = [&](int64_t task, int) {
+    const int64_t o = task / per_outer, part = task % per_outer, extent = by_columns ? inner : rows;
+    const int64_t first = extent * part / per_outer, last = extent * (part + 1) / per_outer;
     const T* from = values + o * count * inner;
     T* to = out + o * rows * inner;
     if (by_columns) {
-      const int64_t begin = first * line, end = last * line < inner ? last * line : inner;
       if (!keep)
-        for (int64_t r = 0; r < rows; ++r) fill_run(to + r * inner + begin, end - begin, T{});
+        for (int64_t r = 0; r < rows; ++r) fill_run(to + r * inner + first, last - first, T{});
       for (int64_t c = 0; c < count; ++c)
-        Combine::run(to + row(c) * inner + begin, from + c * inner + begin, end - begin);
+        Combine::run(to + row(c) * inner + first, from + c * inner + first, last - first);
     } else {
       if (!keep) fill_run(to + first * inner, (last - first) * inner, T{});
       for (int64_t c = 0; c < count; ++c) {
@@ -108,7 +107,9 @@ void scatter_rows(const T* values, T* out, int64_t outer, int64_t rows, int64_t 
         if (r >= first && r < last) Combine::run(to + r * inner, from + c * inner, inner);
       }
     }
-  });
+  };
+  if (work > 1) return parallel(context, outer * per_outer, piece);
+  for (int64_t o = 0; o < outer; ++o) piece(o, 0);
 }
 
 template <class T>
