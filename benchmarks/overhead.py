@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 import minimx as mx
+from minimx.graph import apply
 
 BATCH, INPUTS, HIDDEN = 50, 13, 64
 
@@ -36,7 +37,7 @@ def rmsprop(step, name, weight, grad):
     mean = step.state(f"{name}_mean", weight)
     new = mean * 0.9 + grad * grad * 0.1
     step.change(mean, new)
-    return weight - step.scalar("lr") * grad / (new + 1e-8) ** 0.5
+    return weight - step.scalar("lr") * grad / apply("sqrt", [new + 1e-8])
 
 
 def minimx_step(rule):
