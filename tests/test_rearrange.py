@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minimx import ops  # noqa: F401  registers the operators
+import minimx as mx
+from minimx import test_utils
 from minimx.base import ParameterError, ShapeError
 from minimx.graph import Graph, apply, apply_all, variable
 from minimx.op import find
@@ -151,6 +152,31 @@ def test_joining_on_the_leading_axis_costs_nothing_for_temporaries():
     assert sorted(inner) == ["ewise.float32"] + ["strided_copy.4"] * 2
 
 
+def joined_symbol():
+    """Pieces that live inside of joins, of joins of joins, that are used again, and that are outputs themselves."""
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    s, c = mx.sym.sin(a), mx.sym.FullyConnected(b, num_hidden=3, no_bias=True, name="fc")
+    inner = mx.sym.concat(s, c, s, dim=0)
+    outer = mx.sym.concat(mx.sym.reshape(inner, shape=(1, -1, 3)), mx.sym.expand_dims(mx.sym.exp(c), axis=0), dim=1)
+    again = mx.sym.stack(s * 2, s, mx.sym.slice_axis(mx.sym.squeeze(outer), axis=0, begin=1, end=3))
+    one = mx.sym.concat(mx.sym.tanh(c), dim=0)
+    return mx.sym.Group([inner, s, outer * 2, again, one, mx.sym.tanh(one), c])
+
+
+def joined_twin(a, b, w):
+    s, c = np.sin(a), b @ w.T
+    inner = np.concatenate([s, c, s])
+    outer = np.concatenate([inner, np.exp(c)])[None]
+    return inner, s, outer * 2, np.stack([s * 2, s, outer[0, 1:3]]), np.tanh(c), np.tanh(np.tanh(c)), c
+
+
+def test_pieces_inside_of_joins_are_right():
+    a, b, w = test_utils.random_arrays((2, 3), (4, 5), (3, 5))
+    net = joined_symbol()
+    test_utils.check_symbolic_forward(net, {"a": a, "b": b, "fc_weight": w}, joined_twin(a, b, w))
+    test_utils.check_numeric_gradient(net, {"a": a, "b": b, "fc_weight": w}, dtype=np.float64, rtol=1e-6, atol=1e-7)
+
+
 # ---- mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +190,8 @@ def test_joining_on_the_leading_axis_costs_nothing_for_temporaries():
         ("slice", [x(2, 3)], {"begin": (0, 0), "end": (1,)}, "equally many"),
         ("slice", [x(2, 3)], {"begin": (0,), "end": (1,), "step": (0,)}, "must not be 0"),
         ("slice", [x(2)], {"begin": (0, 0), "end": (1, 1)}, "more elements than data has dimensions"),
+        ("slice_axis", [x(2, 3)], {"axis": 1, "begin": 1, "end": 4}, "no part of axis 1, which has size 3"),
+        ("slice_axis", [x(2, 3)], {"axis": 0, "begin": 1, "end": -1}, "begin=1, end=-1 is no part of axis 0"),
         ("slice_like", [x(2, 3), x(3, 3, name="y")], {}, "smaller than shape_like along axis 0"),
         ("Crop", [x(1, 1, 4, 4)], {"num_args": 1, "h_w": (3, 3), "offset": (2, 0)}, "not inside"),
         ("_slice_assign", [x(4), x(3, name="y")], {"begin": (0,), "end": (2,)}, r"shape of the slice, \(2,\)"),

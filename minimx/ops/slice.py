@@ -118,6 +118,11 @@ class SliceAxis(Op):
 
     def output_shapes(self, p, ins):
         begin, end = self.corners(p, len(ins[0]))
+        size = ins[0][len(begin) - 1]
+        if size >= 0:
+            first, last = (n if n >= 0 else n + size for n in (p.begin, size if p.end is None else p.end))
+            if not 0 <= first < last <= size:
+                raise ShapeError(f"begin={p.begin}, end={p.end} is no part of axis {p.axis}, which has size {size}")
         return [cut_shape(ins[0], begin, end, ())]
 
     def expand(self, p, node, train):
