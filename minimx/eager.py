@@ -91,6 +91,10 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             by_name[name] = value
         inputs = [by_name.pop(n) for n in op.inputs if by_name.get(n) is not None]
         given = {n: v for n, v in by_name.items() if n not in op.inputs}
+        if out is not None and not op.inputs and isinstance(out, _core.Array):
+            for key, value in (("shape", out.shape), ("dtype", out.dtype_name)):
+                if key in op.params and given.get(key) is None:
+                    given[key] = value
     return _core.invoke(op, parse(op, given, len(inputs)), ctx, out, *inputs)
 
 

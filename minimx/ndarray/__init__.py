@@ -1,12 +1,33 @@
 """mx.nd: arrays and what is done with them at once. Operators come from api.py."""
 
+from typing import Any
+
 from ..api import open_namespace
 from ..context import current_context
 from .arithmetic import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import indexing_key_expand_implicit_axes
 from .ndarray import NDArray
+from .utils import load, load_frombuffer, save, save_tobuffer
 
-__all__ = ["NDArray", "current_context", "indexing_key_expand_implicit_axes"]
+__all__ = [
+    "NDArray",
+    "current_context",
+    "indexing_key_expand_implicit_axes",
+    "load",
+    "load_frombuffer",
+    "save",
+    "save_tobuffer",
+]
 
-__getattr__, __dir__ = open_namespace(__name__, lambda namespace: {})
+
+def _written(namespace: str) -> dict[str, Any]:
+    """The functions of mx.nd's namespaces that are not derived from one operator."""
+    if namespace != "random":
+        return {}
+    from .. import random
+
+    return {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+
+
+__getattr__, __dir__ = open_namespace(__name__, _written)

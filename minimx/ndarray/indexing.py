@@ -25,8 +25,12 @@ _FULL = slice(None)
 
 def get(array: NDArray, key: Any) -> NDArray:
     """`array[key]`."""
-    items, basic = expand(key, array.shape)
     recorded = array.entry is not None and _core.is_recording()
+    if not recorded and (type(key) is int or type(key) is slice) and array.size:
+        found = _leading(array, key)
+        if found is not None:
+            return found
+    items, basic = expand(key, array.shape)
     if not basic:
         return _gather(array, items, recorded)
     offset, shape, strides = walk(items, array.shape)
@@ -39,6 +43,22 @@ def get(array: NDArray, key: Any) -> NDArray:
     if 0 not in shape:
         _copy(array, offset, strides, result, 0, _strides(shape), shape)
     return result
+
+
+def _leading(array: NDArray, key: int | slice) -> NDArray | None:
+    """The common keys: one integer, or a slice of the first axis without a step."""
+    shape = array.shape
+    if not shape:
+        return None
+    n, rest = shape[0], shape[1:]
+    if type(key) is int:
+        if not -n <= key < n:
+            return None
+        return _core.part(array, (key % n) * (array.size // n), rest or (1,))
+    start, stop, step = key.indices(n)
+    if step != 1 or stop <= start:
+        return None
+    return _core.part(array, start * (array.size // n), (stop - start, *rest))
 
 
 def put(array: NDArray, key: Any, value: Any) -> None:

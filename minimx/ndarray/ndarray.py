@@ -9,11 +9,11 @@ import numpy as np
 
 from .. import _core
 from ..base import MXNetError, ShapeError, bfloat16, dtype_name, numpy_dtype
-from ..context import Context, current_context
+from ..context import Context
 from ..eager import call, invoke
-from ..op import find
+from ..op import find, product
 from . import indexing
-from .convert import from_bfloat16, host_value, upload, wrap
+from .convert import from_bfloat16, host_value, upload
 
 # Methods that apply the operator of the same name to the array.
 FORWARDED = """
@@ -25,7 +25,11 @@ FORWARDED = """
 """.split()  # noqa: SIM905
 
 
-def _arithmetic(array_op: str, scalar_op: str, reverse: Callable | None = None) -> Callable:
+_RESHAPED_LIMIT = 4096
+_reshaped: dict[tuple, tuple[int, ...]] = {}  # (shape, target, reverse) -> new shape
+
+
+def _arithmetic(array_op: str, scalar_op: str) -> Callable:
     """The method for `self <operator> other`; scalars and arrays of one element are the common case and go straight to C."""
     binary = _core.binary
     operators: list = []
@@ -162,25 +166,33 @@ class NDArray(_core.Array):
             shape = (kwargs.pop("shape"),)
         if kwargs:
             raise TypeError(f"reshape() has no argument {next(iter(kwargs))!r}")
-        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        op = find("Reshape")
-        params = op.parse({"shape": tuple(target), "reverse": reverse})
-        if 0 in self.shape and all(n >= 0 for n in target):  # without elements 0 is a length, not a code
-            found = tuple(target)
-        else:
-            found = op.output_shapes(params, [self.shape])[0]
-        if int(np.prod(found)) != self.size:
-            raise ShapeError(f"reshape: an array of shape {self.shape} cannot have the shape {tuple(target)}")
-        return self._view(found, op, params)
-
-    def _view(self, shape: tuple[int, ...], op: Any, params: Any) -> NDArray:
-        """The same memory under another shape; recorded as `op`."""
-        result = _core.part(self, 0, shape)
+        target = tuple(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+        key = (self.shape, target, reverse)
+        found = _reshaped.get(key)
+        if found is None:
+            if len(_reshaped) >= _RESHAPED_LIMIT:
+                _reshaped.clear()
+            found = _reshaped[key] = self._new_shape(target, reverse)
+        result = _core.part(self, 0, found)
         if self.entry is not None and _core.is_recording():
-            from ..tape import record
-
-            record(op, params, (self,), (result,))
+            self._record("Reshape", {"shape": target, "reverse": reverse}, result)
         return result
+
+    def _new_shape(self, target: tuple[int, ...], reverse: bool) -> tuple[int, ...]:
+        if 0 in self.shape and all(n >= 0 for n in target):  # without elements 0 is a length, not a code
+            found = target
+        else:
+            op = find("Reshape")
+            found = op.output_shapes(op.parse({"shape": target, "reverse": reverse}), [self.shape])[0]
+        if product(found) != self.size:
+            raise ShapeError(f"reshape: an array of shape {self.shape} cannot have the shape {target}")
+        return tuple(map(int, found))
+
+    def _record(self, name: str, given: dict[str, Any], result: NDArray) -> None:
+        from ..tape import record
+
+        op = find(name)
+        record(op, op.parse(given), (self,), (result,))
 
     def flatten(self, inplace: bool = False) -> NDArray:
         if inplace:
@@ -200,8 +212,11 @@ class NDArray(_core.Array):
         if not inplace:
             return invoke("squeeze", [self], {} if axis is None else {"axis": axis})
         op = find("squeeze")
-        params = op.parse({} if axis is None else {"axis": axis})
-        return self._view(op.output_shapes(params, [self.shape])[0], op, params)
+        given = {} if axis is None else {"axis": axis}
+        result = _core.part(self, 0, tuple(op.output_shapes(op.parse(given), [self.shape])[0]))
+        if self.entry is not None and _core.is_recording():
+            self._record("squeeze", given, result)
+        return result
 
     @property
     def T(self) -> NDArray:
@@ -361,10 +376,9 @@ class NDArray(_core.Array):
         return self.copyto(self.context)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.asnumpy().tobytes(), "shape": self.shape, "dtype": self.dtype_name, "ctx": self.context}
+        from ..serial import ArrayRecord, pack_array
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        raise MXNetError("an NDArray cannot be changed into another one; unpickle it instead")
+        return {"handle": bytearray(pack_array(ArrayRecord(self.asnumpy(), self.dtype_name, self.context.key)))}
 
     def __reduce__(self) -> tuple:
         return _rebuild, (self.__getstate__(),)
@@ -397,17 +411,16 @@ class NDArray(_core.Array):
 
 
 def _rebuild(state: dict[str, Any]) -> NDArray:
-    values = np.frombuffer(state["values"], numpy_dtype(state["dtype"])).reshape(state["shape"])
-    ctx = state["ctx"]
-    try:
-        ctx.device  # noqa: B018  a gpu of another machine: the array comes to the host
-    except MXNetError:
-        ctx = Context("cpu", 0)
-    return upload(values, ctx)
+    """The array of a pickle; the state is what MXNet's own arrays pickle."""
+    from .utils import from_bytes
+
+    return from_bytes(state["handle"])
 
 
 def _forward(name: str) -> Callable:
     def method(self, *args, **kwargs):
+        if not args and not kwargs:
+            return invoke(name, [self])
         return call(find(name), (self, *args), kwargs)
 
     method.__name__ = name
@@ -423,5 +436,3 @@ _VISIBLE = {
     name: np.dtype(name).type for name in ("float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool")
 }
 _core.set_array_class(NDArray, {**_VISIBLE, "bfloat16": bfloat16})
-
-__all__ = ["NDArray", "current_context", "wrap"]
