@@ -131,7 +131,9 @@ def test_unknown_shapes_are_explained():
 
 
 def test_wrong_shapes_name_operator_and_inputs():
-    with pytest.raises(mx.base.ShapeError, match=r"FullyConnected\(fc1\): .*inputs are data=data \(8, 5\), weight \(16, 6\)"):
+    with pytest.raises(
+        mx.base.ShapeError, match=r"FullyConnected\(fc1\): .*inputs are data=data \(8, 5\), weight \(16, 6\)"
+    ):
         infer(mlp()._heads, {"data": (8, 5), "fc1_weight": (16, 6)}, {}, ["softmax_output"])
 
 
