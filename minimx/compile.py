@@ -19,6 +19,7 @@ from .passes.lower import Buffer, Key, Lowered, lower
 from .passes.place import place
 from .passes.plan import Plan, plan
 from .passes.ride import ride
+from .passes.share import share
 from .symbol import Head
 
 
@@ -95,6 +96,7 @@ def compile_graph(
     options = options or Options.from_environment()
     graph = show("expand", expand(graph))
     graph = show("place", place(graph, device, groups))
+    graph = show("share", share(graph))
     if options.fuse:
         graph = show("ride", ride(graph))
         graph = show("fuse", fuse(graph))

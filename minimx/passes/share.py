@@ -1,0 +1,29 @@
+"""share: the same elementwise operation on the same values is computed once.
+
+Gradients and state updates are written formula by formula and repeat parts of each other. Forward and backward part stay
+apart: what the backward part computes again was meant to spare memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..elementwise import Elementwise
+from ..graph import Graph, Node, rewrite, topological, with_inputs
+
+
+def share(graph: Graph) -> Graph:
+    forward = set(topological(graph.forward_roots()))
+    known: dict[Any, Node] = {}
+
+    def change(node, inputs):
+        if not isinstance(node.op, Elementwise) or node.op.random:
+            return None
+        types = tuple((v.shape, v.dtype) for v in node.outputs)
+        key = (node.op, node.params, inputs, types, node.device, node in forward)
+        first = known.get(key)
+        if first is None:
+            first = known[key] = node if inputs == node.inputs else with_inputs(node, inputs)
+        return first.outputs
+
+    return rewrite(graph, change)
