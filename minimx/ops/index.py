@@ -382,3 +382,34 @@ class ScatterSetNd(Op):
         emit.copy(lhs, out)
         args = {**nd_args(p.shape, indices), "keep": 1}
         emit("scatter_nd", item(lhs), args, [rhs, emit.cast(indices, "int64")], [out])
+
+
+class IndexCopy(Op):
+    """`old_tensor` with the rows that `index_vector` names replaced by those of `new_tensor`."""
+
+    name = "_contrib_index_copy"
+    inputs = ("old_tensor", "index_vector", "new_tensor")
+
+    def output_shapes(self, p, ins):
+        old, index, new = ins
+        if len(index) != 1 or not old or new != (index[0], *old[1:]):
+            raise ShapeError("new_tensor must have one row of old_tensor for each element of index_vector")
+        return [old]
+
+    def infer_types(self, p, ins, outs):
+        share_dtype(ins, outs, of=[0, 2])
+
+    def gradient(self, p, node, grads):
+        _, index, new = node.inputs
+        nothing = apply("zeros_like", [new])
+        return [
+            apply("_contrib_index_copy", [grads[0], index, nothing]),
+            None,
+            apply("take", [grads[0], index], mode="wrap"),
+        ]
+
+    def lower(self, p, node, emit):
+        (old, index, new), out = node.inputs, node.outputs[0]
+        emit.copy(old, out)
+        args = {"dims": [old.shape[0]], "count": index.size, "inner": product(old.shape[1:]), "keep": 1}
+        emit("scatter_nd", item(old), args, [new, emit.cast(index, "int64")], [out])

@@ -198,6 +198,7 @@ class SliceAssign(Op):
     """`lhs` with the slice from begin to end by step replaced by `rhs`."""
 
     name = "_slice_assign"
+    aliases = ("_crop_assign",)
     inputs = ("lhs", "rhs")
     begin = Shape(doc="first index for each of the leading axes", none=True)
     end = Shape(doc="index after the last, for each of the leading axes", none=True)
@@ -223,6 +224,7 @@ class SliceAssignScalar(Op):
     """`data` with every element of the slice from begin to end by step replaced by a number."""
 
     name = "_slice_assign_scalar"
+    aliases = ("_crop_assign_scalar",)
     scalar = Float(0, doc="the number")
     begin = Shape(doc="first index for each of the leading axes", none=True)
     end = Shape(doc="index after the last, for each of the leading axes", none=True)

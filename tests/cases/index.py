@@ -53,6 +53,10 @@ def place(size, axis, fit=clip):
     return twin
 
 
+def ravel(shape):
+    return lambda i: np.ravel_multi_index(i.astype(int), shape)
+
+
 def one_hot(depth, on=1.0, off=0.0):
     return lambda i: np.where(i[..., None] == np.arange(depth), on, off)
 
@@ -140,4 +144,39 @@ CASES = [
     Case("_backward_gather_nd", [real(6, 2), whole(1, 6, high=4)], {"shape": (4, 2)}, scatter((4, 2), True), length=6),
     Case("_scatter_set_nd", [real(4, 5), real(4), COLUMNS], {"shape": (4, 5)}, scatter_set),
     Case("_scatter_set_nd", [real(4, 5, 2), real(4, 2), COLUMNS], {"shape": (4, 5, 2)}, scatter_set),
+    Case(
+        "_contrib_index_copy",
+        [real(5, 3), np.array([4, 0]), real(2, 3)],
+        {},
+        lambda x, i, y: scatter_set(x, y, i[None]),
+    ),
+    Case(
+        "_contrib_index_copy", [real(5), np.array([1, 3, 2]), real(3)], {}, lambda x, i, y: scatter_set(x, y, i[None])
+    ),
+    Case(
+        "_ravel_multi_index",
+        [np.array([[1, 2, 0], [3, 0, 4]])],
+        {"shape": (3, 5)},
+        lambda i: np.ravel_multi_index(i.astype(int), (3, 5)),
+        dtypes=("float32", "int32", "int64"),
+        grads=[],
+    ),
+    Case("_ravel_multi_index", [whole(3, 2, 2, high=4)], {"shape": (4, 4, 4)}, ravel((4, 4, 4)), grads=[]),
+    Case(
+        "_unravel_index",
+        [whole(7, high=60)],
+        {"shape": (3, 4, 5)},
+        lambda i: np.stack(np.unravel_index(i.astype(int), (3, 4, 5))),
+        dtypes=("float32", "int32", "int64"),
+        grads=[],
+    ),
+    Case("_unravel_index", [whole(2, 3, high=60)], {"shape": (-1, 7)}, lambda i: np.stack([i // 7, i % 7]), grads=[]),
+    Case("_contrib_index_array", [real(2, 3)], {}, lambda x: np.moveaxis(np.indices(x.shape), 0, -1), grads=[]),
+    Case(
+        "_contrib_index_array",
+        [real(2, 3, 4)],
+        {"axes": (2, 0)},
+        lambda x: np.moveaxis(np.indices(x.shape)[[2, 0]], 0, -1),
+        grads=[],
+    ),
 ]
