@@ -1,17 +1,20 @@
-// gemm: matrix products of float32 and float64, alone or in batches, with bias, residual and activation riding on the store.
+// gemm: matrix products of float32 and float64, alone or in batches, with bias, residual and activation riding on the
+// store.
 #pragma once
 #include "../kernel.h"
 #include "epilogue.h"
 
 namespace minimx {
 
-// c[i, j] = activation(Σ_p A[i, p]·B[p, j] + bias + residual[i, j]) for `batch` products, each m x n with a sum of k terms.
+// c[i, j] = activation(Σ_p A[i, p]·B[p, j] + bias + residual[i, j]) for `batch` products, each m x n with a sum of k
+// terms.
 //
 // Buffers: a, b, bias, residual, c, scratch; bias and residual may be null. A is row-major m x k with rows lda elements
-// apart, or k x m when trans_a is 1; B is k x n, or n x k when trans_b is 1; c and residual are m x n with rows ldc apart.
-// Product q starts at q·batch_a, q·batch_b and q·batch_c elements; 0 shares an operand between all products. The bias
-// belongs to all products: bias_axis says whether it has n entries (1, one per column), m entries (2, one per row) or is
-// not there (0). The residual may be the buffer c itself, which adds the product to what c holds. k = 0 sums to zero.
+// apart, or k x m when trans_a is 1; B is k x n, or n x k when trans_b is 1; c and residual are m x n with rows ldc
+// apart. Product q starts at q·batch_a, q·batch_b and q·batch_c elements; 0 shares an operand between all products. The
+// bias belongs to all products: bias_axis says whether it has n entries (1, one per column), m entries (2, one per row)
+// or is not there (0). The residual may be the buffer c itself, which adds the product to what c holds. k = 0 sums to
+// zero.
 //
 // Scratch, in elements, for `threads` workers:
 //   threads * (min(k, 512) * (min(m, 256) + min(n, 2048) + 64) rounded up to a multiple of 64)

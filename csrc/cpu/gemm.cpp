@@ -38,6 +38,28 @@ Product<T> turned(const Product<T>& t) {
           t.a_row, t.c, t.m, t.row_bias, t.column_bias, t.residual, t.activation};
 }
 
+struct Grid {
+  int64_t rows, columns;
+};
+// Cuts a product into parts for `workers`: one each, or several when it is so large that a worker may lose its core to
+// somebody else meanwhile. Every part packs for itself what it reads, so the best parts are the squarest ones.
+inline Grid cut(int64_t rows, int64_t column_units, int64_t work, int64_t workers, int64_t unit) {
+  const int64_t share = work / workers;
+  const int64_t parts = lesser(work / kTaskWork, workers * (share > 1600000000 ? 4 : share > 100000000 ? 2 : 1));
+  Grid best = {1, 1};
+  int64_t least = INT64_MAX;
+  for (int64_t r = 1; r <= parts && r <= rows; ++r) {
+    const int64_t c = lesser(parts / r, column_units);
+    if (r * c < best.rows * best.columns) continue;
+    const int64_t reads = c * rows + r * column_units * unit;
+    if (r * c > best.rows * best.columns || reads < least) {
+      best = {r, c};
+      least = reads;
+    }
+  }
+  return best;
+}
+
 template <class T>
 void gemm(const GemmArgs& g, void* const* buffers, const Context& context) {
   const T* bias = static_cast<const T*>(buffers[2]);
@@ -64,31 +86,31 @@ void gemm(const GemmArgs& g, void* const* buffers, const Context& context) {
 
   // How a product is cut decides nothing about its result: every element is summed in the order of k, or by `dots`,
   // and which of the two it is follows from the whole shape. Columns are cut in whole vectors.
-  constexpr int L = kLanes<T>;
-  const int64_t work = all.m * all.n * (all.k + 1);
-  const int64_t vectors = pieces(all.n, L);
-  int64_t cuts = 1;
-  if (context.threads > 1 && g.batch < 4 * context.threads)
-    cuts = lesser(work / kTaskWork, pieces(context.threads, g.batch));
   const bool thin = is_thin(all);
-  const bool by_columns = all.n >= all.m;
-  const int64_t units = by_columns ? (thin ? all.n : vectors) : all.m;
-  cuts = cuts < 1 ? 1 : lesser(cuts, units);
+  const int64_t unit = thin ? 1 : kLanes<T>;
+  const int64_t work = all.m * all.n * (all.k + 1);
+  Grid grid = {1, 1};
+  if (context.threads > 1 && g.batch < 4 * context.threads && work >= 2 * kTaskWork)
+    grid = cut(all.m, pieces(all.n, unit), work, pieces(context.threads, g.batch), unit);
+  const int64_t cuts = grid.rows * grid.columns;
   const int64_t together = cuts > 1 ? 1 : 1 + kTaskWork / work;  // products per task
   const int64_t tasks = pieces(g.batch, together) * cuts;
   parallel(context, tasks, [&](int64_t task, int thread) {
     const int64_t first = task / cuts * together, last = lesser(first + together, g.batch);
-    const int64_t begin = begin_of(task % cuts, units, cuts), end = begin_of(task % cuts + 1, units, cuts);
+    const int64_t row = task % cuts / grid.columns, column = task % cuts % grid.columns;
+    Product<T> part = all;
+    if (grid.rows > 1) part = rows_of(part, begin_of(row, all.m, grid.rows), begin_of(row + 1, all.m, grid.rows));
+    if (grid.columns > 1) {
+      const int64_t units = pieces(all.n, unit);
+      part = columns_of(part, begin_of(column, units, grid.columns) * unit,
+                        lesser(begin_of(column + 1, units, grid.columns) * unit, all.n));
+    }
     for (int64_t q = first; q < last; ++q) {
-      Product<T> one = all;
+      Product<T> one = part;
       one.a += q * (turn ? g.batch_b : g.batch_a);
       one.b += q * (turn ? g.batch_a : g.batch_b);
       one.c += q * g.batch_c;
       if (one.residual) one.residual += q * g.batch_c;
-      if (cuts > 1 && by_columns)
-        one = columns_of(one, thin ? begin : begin * L, thin ? end : lesser(end * L, all.n));
-      else if (cuts > 1)
-        one = rows_of(one, begin, end);
       multiply(one, thin, scratch + thread * thread_scratch);
     }
   });

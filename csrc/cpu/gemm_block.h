@@ -24,9 +24,9 @@ struct Product {
   int64_t activation;
 };
 
-// Blocks of the outer loops. A panel of B (kBlockK deep, a tile wide) stays in the first-level cache, a block of A in
-// the second, a block of B in the third. args/gemm.h promises these as upper bounds.
-constexpr int64_t kBlockK = 256, kBlockM = 192, kBlockN = 2048;
+// Blocks of the outer loops. A block of A (kBlockM x kBlockK) stays in the second-level cache while the panels of B, a
+// tile wide and kBlockK deep, pass by; a block of B stays in the third. args/gemm.h promises these as upper bounds.
+constexpr int64_t kBlockK = 512, kBlockM = 240, kBlockN = 2048;
 
 constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t pieces(int64_t total, int64_t most) { return (total + most - 1) / most; }
@@ -101,7 +101,7 @@ template <class T>
 void pack_panel(const Product<T>& t, int64_t column, int64_t columns, int64_t p, int64_t deep, T* out) {
   const T* b = t.b + p * t.b_k + column * t.b_column;
   if (t.b_column == 1)
-    pack_columns(b, t.b_k, columns, deep, out);
+    pack_columns_of<T, kTileVectors>(b, t.b_k, columns, deep, out);
   else
     pack_columns_transposed(b, t.b_column, columns, deep, out);
 }
@@ -110,8 +110,11 @@ void pack_panel(const Product<T>& t, int64_t column, int64_t columns, int64_t p,
 template <class T>
 void multiply_blocked(const Product<T>& t, T* scratch) {
   constexpr int L = kLanes<T>;
-  const bool pack_a = !(t.a_k == 1 || t.a_row == 1) || (t.n > 256 && t.m * t.k > 65536);
-  const bool pack_b = t.b_column != 1 || t.m > 4 * kTileRows;
+  // Packing pays when what is packed is read often enough, and saves a matrix that does not fit in the cache from being
+  // read in short pieces.
+  const bool pack_a = t.n > 256 && t.m * t.k > 65536;
+  const bool by_k = pack_a || t.a_k != 1;
+  const bool pack_b = t.b_column != 1 || (t.m > 4 * kTileRows && (t.m > 64 || t.k * t.n > 131072));
   const int64_t vectors = pieces(t.n, L);
   const int64_t column_blocks = pieces(vectors, kBlockN / L), depth_blocks = t.k ? pieces(t.k, kBlockK) : 1;
   const int64_t row_blocks = pieces(t.m, kBlockM);
@@ -123,16 +126,12 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
     const auto column_end = [&](int64_t v) { return lesser(v * L, t.n); };
     for (int64_t pc = 0; pc < depth_blocks; ++pc) {
       const int64_t p0 = begin_of(pc, t.k, depth_blocks), deep = begin_of(pc + 1, t.k, depth_blocks) - p0;
-      T* const packed_a = packed_b + deep * (pack_b ? v1 - v0 : kTileVectors) * L;
+      const bool keep_b = pack_b && row_blocks > 1;  // otherwise a packed panel is read right away and only once
+      T* const packed_a = packed_b + deep * (keep_b ? v1 - v0 : kTileVectors) * L;
       const bool first = pc == 0, final = pc == depth_blocks - 1;
       // In place, only a panel that ends in a part of a vector needs packing, lest its loads leave the matrix.
       const auto packed = [&](int64_t jr) { return pack_b || (jr == panels - 1 && v1 * L > t.n); };
-      const auto panel_at = [&](int64_t jr) { return packed_b + (pack_b ? (panel_begin(jr) - v0) * L * deep : 0); };
-      for (int64_t jr = 0; jr < panels; ++jr)
-        if (packed(jr)) {
-          const int64_t j0 = panel_begin(jr) * L, j1 = column_end(panel_begin(jr + 1));
-          pack_panel(t, j0, j1 - j0, p0, deep, panel_at(jr));
-        }
+      const auto panel_at = [&](int64_t jr) { return packed_b + (keep_b ? (panel_begin(jr) - v0) * L * deep : 0); };
       for (int64_t ic = 0; ic < row_blocks; ++ic) {
         const int64_t i0 = begin_of(ic, t.m, row_blocks), i1 = begin_of(ic + 1, t.m, row_blocks);
         const int64_t bands = pieces(i1 - i0, kTileRows);
@@ -141,9 +140,9 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
           for (int64_t ir = 0; ir < bands; ++ir)
             pack_band(t, band_begin(ir), band_begin(ir + 1) - band_begin(ir), p0, deep,
                       packed_a + (band_begin(ir) - i0) * deep);
-        const bool by_k = pack_a || t.a_k != 1;
         for (int64_t jr = 0; jr < panels; ++jr) {
           const int64_t v = panel_begin(jr), wide = panel_begin(jr + 1) - v, j = v * L;
+          if (ic == 0 && packed(jr)) pack_panel(t, j, column_end(v + wide) - j, p0, deep, panel_at(jr));
           const bool part = jr == panels - 1 && v1 * L > t.n;
           const T* b = packed(jr) ? panel_at(jr) : t.b + p0 * t.b_k + j;
           const int64_t b_stride = packed(jr) ? wide * L : t.b_k;

@@ -99,14 +99,21 @@ inline void pack_rows_transposed(const T* a, int64_t stride, int64_t rows, int64
 }
 
 // A panel of B, `columns` wide, becomes out[p * width + j]; width is `columns` in whole vectors, filled with zeros.
-template <class T>
+template <class T, int Vectors>
 inline void pack_columns(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
-  constexpr int L = kLanes<T>;
-  const int64_t whole = columns / L * L, width = (columns + L - 1) / L * L;
+  constexpr int L = kLanes<T>, width = Vectors * L;
+  const int last = static_cast<int>(columns - (width - L));
   for (int64_t p = 0; p < k; ++p, b += stride, out += width) {
-    for (int64_t j = 0; j < whole; j += L) store(out + j, load(b + j));
-    if (whole < width) store(out + whole, load_part(b + whole, static_cast<int>(columns - whole)));
+#pragma GCC unroll 16
+    for (int v = 0; v + 1 < Vectors; ++v) store(out + v * L, load(b + v * L));
+    store(out + width - L, last == L ? load(b + width - L) : load_part(b + width - L, last));
   }
+}
+template <class T, int Vectors>
+inline void pack_columns_of(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
+  if constexpr (Vectors > 1)
+    if (columns <= (Vectors - 1) * kLanes<T>) return pack_columns_of<T, Vectors - 1>(b, stride, columns, k, out);
+  pack_columns<T, Vectors>(b, stride, columns, k, out);
 }
 
 // The same for B^T, b[j * stride + p].

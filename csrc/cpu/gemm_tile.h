@@ -37,8 +37,13 @@ void tile(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
   const auto take = [&](const T* p, int v) {
     return Partial && v == Vectors - 1 ? load_part(p + v * L, ends.last) : load(p + v * L);
   };
+  // The sums start from c, so its lines must be there when a tile begins: each tile fetches those of the band below.
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) __builtin_prefetch(ends.c + i * ends.ldc, 1);
+  for (int i = 0; i < Rows; ++i) {
+    const T* next = ends.c + (Rows + i) * ends.ldc;
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next + Vectors * L - 1, 1);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 16
