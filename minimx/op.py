@@ -35,6 +35,7 @@ class Op:
     inputs: ClassVar[tuple[str, ...]] = ("data",)
     aux: ClassVar[tuple[str, ...]] = ()  # inputs that are auxiliary states
     outputs: ClassVar[tuple[str, ...]] = ("output",)
+    param_order: ClassVar[tuple[str, ...]] = ()  # parameters that come first in calls by position
     count: ClassVar[str | None] = None  # parameter that holds the number of inputs (num_args of Concat)
     random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
@@ -48,8 +49,11 @@ class Op:
     def __init_subclass__(cls, abstract: bool = False, **options: Any):
         super().__init_subclass__(**options)
         found: dict[str, Param] = {}
-        for base in reversed(cls.__mro__):
-            found.update({k: v for k, v in vars(base).items() if isinstance(v, Param)})
+        for base in cls.__mro__:  # own parameters come before inherited ones
+            for name, value in vars(base).items():
+                if isinstance(value, Param):
+                    found.setdefault(name, value)
+        found = {n: found[n] for n in dict.fromkeys((*(n for n in cls.param_order if n in found), *found))}
         cls.params = found
         if "Params" not in vars(cls):
             cls.Params = namedtuple(f"{cls.__name__}Params", found)  # type: ignore[misc]

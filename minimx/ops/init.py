@@ -56,6 +56,7 @@ class Full(_Constant):
     """One number everywhere."""
 
     name = "_full"
+    param_order = ("shape", "ctx", "dtype")
     value = Float(doc="the number")
 
     def write(self, p, t):
@@ -66,6 +67,7 @@ class ZerosWithoutDtype(_Constant):
     """Zeros whose dtype is given by its number."""
 
     name = "_zeros_without_dtype"
+    param_order = ("shape", "ctx")
     dtype = Int(-1, doc="MXNet's number of the dtype; -1 is float32")
 
     def infer_types(self, p, ins, outs):

@@ -70,6 +70,7 @@ class Softmax(_SoftmaxBase):
     """
 
     name = "softmax"
+    inputs = ("data", "length")
     axis = Int(-1, doc="the axis along which the results add up to 1")
     temperature = Float(None, doc="what the numbers are divided by first; None for 1")
     dtype = Enum(_FLOAT_TYPES, None, doc="dtype of the result; None for that of the data")
