@@ -28,7 +28,7 @@ def test_arguments_are_those_of_mxnet(name):
     if name in OTHER_ARGUMENTS:
         pytest.skip("the table does not tell")
     op, args = OPERATORS[name], dict(MXNET[name]["args"])
-    inputs = [n for n, kind in args.items() if "NDArray-or-Symbol" in kind]
+    inputs = [n for n, kind in args.items() if "Symbol" in kind]
     assert op.count == MXNET[name].get("variable_args_count_param")
     assert op.count or list(op.inputs) == inputs
     assert list(op.params) == [n for n in args if n not in inputs]
