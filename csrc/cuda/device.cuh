@@ -8,8 +8,12 @@
 
 #ifdef MINIMX_EMULATE
 #include "emulate.h"
+#define NOINLINE
+#define GRID_CONSTANT
 #else
 #include "stream.h"
+#define NOINLINE __noinline__
+#define GRID_CONSTANT __grid_constant__  // may be read by address without a copy in every thread
 #define SHARED(T, name, extent) __shared__ T name extent
 #define DYNAMIC_SHARED(T, name)                                 \
   extern __shared__ __align__(16) unsigned char shared_bytes[]; \
