@@ -1,6 +1,5 @@
 // copy: strided walks written in the order of the output's memory, transposes through shared memory, and fills.
 #include "../args/copy.h"
-
 #include "device.cuh"
 
 namespace minimx {
@@ -8,8 +7,8 @@ namespace cuda {
 namespace {
 
 constexpr int kMaxDims = 32;
-constexpr int kSide = 32;      // of a tile that is transposed
-constexpr int kTileRows = 8;   // rows of a tile that the block's threads take at once
+constexpr int kSide = 32;     // of a tile that is transposed
+constexpr int kTileRows = 8;  // rows of a tile that the block's threads take at once
 
 // The dimensions of a copy, outermost first.
 struct Walk {
@@ -108,8 +107,8 @@ void strided_copy(const StridedCopyArgs& a, void* const* buffers, const Context&
   const int columns = w.dims - 1;
   if (rows >= 0 && w.out[columns] == 1 && w.size[rows] >= 8 && w.size[columns] >= 8) {
     for (int d = rows; d + 1 < columns; ++d) swap_dims(w, d, d + 1);
-    const int64_t tiles = count / (w.size[columns - 1] * w.size[columns]) * ((w.size[columns - 1] + kSide - 1) / kSide) *
-                          ((w.size[columns] + kSide - 1) / kSide);
+    const int64_t tiles = count / (w.size[columns - 1] * w.size[columns]) *
+                          ((w.size[columns - 1] + kSide - 1) / kSide) * ((w.size[columns] + kSide - 1) / kSide);
     const auto kernel = transpose<T>;
     LAUNCH(kernel, blocks_for(tiles, 1), dim3(kSide, kTileRows), 0, context)(in, out, w, tiles);
   } else {
@@ -119,15 +118,8 @@ void strided_copy(const StridedCopyArgs& a, void* const* buffers, const Context&
 }
 
 template <class T>
-__global__ void set_all(T* out, T value, int64_t count) {
-  for (int64_t i = first_item(); i < count; i += item_stride()) out[i] = value;
-}
-
-template <class T>
 void fill(const FillArgs& a, void* const* buffers, const Context& context) {
-  if (a.count == 0) return;
-  const auto kernel = set_all<T>;
-  LAUNCH(kernel, blocks_for(a.count), kThreads, 0, context)(output<T>(buffers, 0), static_cast<T>(a.bits), a.count);
+  launch_set_all(output<T>(buffers, 0), static_cast<T>(a.bits), a.count, context);
 }
 
 }  // namespace

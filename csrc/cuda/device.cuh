@@ -49,6 +49,17 @@ T* output(void* const* buffers, int i) {
   return static_cast<T*>(buffers[i]);
 }
 
+template <class T>
+__global__ void set_all(T* out, T value, int64_t count) {
+  for (int64_t i = first_item(); i < count; i += item_stride()) out[i] = value;
+}
+template <class T>
+void launch_set_all(T* out, T value, int64_t count, const Context& context) {
+  if (count == 0) return;
+  const auto kernel = set_all<T>;
+  LAUNCH(kernel, blocks_for(count), kThreads, 0, context)(out, value, count);
+}
+
 // ---- folding over threads ------------------------------------------------------------------------------------------
 
 // Every thread gets the fold of its warp's values; whole warps only.
@@ -71,6 +82,17 @@ __device__ inline T fold_block(T value, T none, Fold fold) {
   return value;
 }
 
+// The fold over a group of 1, kWarp or kThreads neighbouring threads.
+template <unsigned Group, class T, class Fold>
+__device__ inline T fold_group(T value, T none, Fold fold) {
+  static_assert(Group == 1 || Group == kWarp || Group == kThreads);
+  if constexpr (Group == kWarp) return fold_warp(value, fold);
+  if constexpr (Group == kThreads) return fold_block(value, none, fold);
+  return value;
+}
+// How many threads should share a fold of n elements that lie side by side.
+inline unsigned group_for(int64_t n) { return n < 8 ? 1 : n <= 1024 ? kWarp : kThreads; }
+
 struct Add {
   template <class T>
   __device__ T operator()(T a, T b) const {
@@ -82,6 +104,24 @@ struct Larger {
   template <class T>
   __device__ T operator()(T a, T b) const {
     return a != a || a > b ? a : b;
+  }
+};
+
+// ---- walking arrays -------------------------------------------------------------------------------------------------
+
+// Some axes of an array: where the index-th of their combinations, in row-major order, lies.
+struct Axes {
+  static constexpr int kMost = 16;
+  int32_t count;
+  int64_t size[kMost], stride[kMost];
+
+  __device__ int64_t at(int64_t index) const {
+    int64_t offset = 0;
+    for (int32_t d = count - 1; d > 0; --d) {
+      offset += index % size[d] * stride[d];
+      index /= size[d];
+    }
+    return count ? offset + index * stride[0] : 0;
   }
 };
 

@@ -1,6 +1,5 @@
 // ewise: an interpreter of the functions of ewise.def; each thread takes a few elements through the whole chain.
 #include "../args/ewise.h"
-
 #include "convert.cuh"
 
 namespace minimx {
@@ -28,8 +27,8 @@ template <class T>
 __device__ NOINLINE T apply(int64_t opcode, [[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T c,
                             [[maybe_unused]] T index) {
   switch (opcode) {
-#define EWISE(name, arity, types, expression)       \
-  case op_##name:                                   \
+#define EWISE(name, arity, types, expression)                  \
+  case op_##name:                                              \
     if constexpr (types == ANY || kReal<T>) return expression; \
     break;
 #include "../ewise.def"
