@@ -57,7 +57,7 @@ def unset(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 
 def all_cases() -> Iterator[Case]:
-    for family in (ewise, copy, gemm, reduce, softmax, index):
+    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, random, lrn):
         yield from family()
 
 
@@ -308,3 +308,115 @@ def index():
         values = np.abs(numbers(30, 3, dtype=dtype))
         yield Case("scatter", f"scatter_nd_add.{dtype}", args,
                    [values, rng.integers(0, 3, (2, 30)), np.ones((4, 5, 3), dtype)])  # fmt: skip
+
+
+# ---- conv, pool, norm, lrn -------------------------------------------------------------------------------------------
+
+
+def convolution(label, images, channels, filters, size, kernel, *, stride=(1, 1, 1), dilate=(1, 1, 1), pad=(0, 0, 0),
+                groups=1, bias=True, residual=False, activation=0, dtype="float32"):  # fmt: skip
+    out = [(n + 2 * p - d * (k - 1) - 1) // s + 1
+           for n, p, d, k, s in zip(size, pad, dilate, kernel, stride, strict=True)]  # fmt: skip
+    scratch = np.empty(1 << 20, dtype)
+    args = {
+        "batch": images, "channels": channels, "filters": filters, "groups": groups, "in": list(size), "out": out,
+        "kernel": list(kernel), "stride": list(stride), "dilate": list(dilate), "pad": list(pad),
+        "activation": activation, "scratch": scratch.size,
+    }  # fmt: skip
+    x = numbers(images, channels, *size, dtype=dtype)
+    w = numbers(filters, channels // groups, *kernel, dtype=dtype)
+    dy = numbers(images, filters, *out, dtype=dtype, seed=1)
+    riders = [numbers(filters, dtype=dtype) if bias else None, numbers(*dy.shape, dtype=dtype) if residual else None]
+    operands = [x, w, *riders, unset(*dy.shape, dtype=dtype), scratch]
+    yield Case(label, f"conv_forward.{dtype}", args, operands, (4,), 100)
+    args = {**args, "activation": 0}
+    yield Case(label, f"conv_data_gradient.{dtype}", args, [dy, w, unset(*x.shape, dtype=dtype), scratch], (2,), 100)
+    yield Case(label, f"conv_weight_gradient.{dtype}", args, [x, dy, unset(*w.shape, dtype=dtype), scratch], (2,), 500)
+
+
+def conv():
+    for dtype in REALS:
+        yield from convolution("LeNet's second", 2, 3, 7, (1, 12, 12), (1, 5, 5), dtype=dtype)
+    yield from convolution("riders", 1, 2, 3, (1, 6, 5), (1, 3, 3), pad=(0, 1, 1), residual=True, activation=1)
+    yield from convolution("stride and dilation", 2, 4, 4, (1, 11, 13), (1, 3, 2), stride=(1, 2, 3), dilate=(1, 2, 1),
+                           pad=(0, 2, 1), groups=2)  # fmt: skip
+    yield from convolution("depthwise in three dimensions", 1, 3, 3, (4, 5, 6), (2, 3, 3), pad=(1, 1, 1), groups=3)
+    yield from convolution("one by one without bias", 3, 5, 70, (1, 4, 4), (1, 1, 1), bias=False)
+
+
+def pool():
+    shapes = {
+        "side by side": ((1, 7, 8), (1, 2, 2), (1, 2, 2), (0, 0, 0)),
+        "overlapping": ((1, 7, 8), (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        "whole image": ((1, 5, 6), (1, 5, 6), (1, 1, 1), (0, 0, 0)),
+        "three dimensions": ((4, 5, 6), (2, 3, 2), (1, 2, 2), (1, 1, 0)),
+    }
+    for label, (size, kernel, stride, pad) in shapes.items():
+        out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pad, kernel, stride, strict=True)]
+        for kind in range(4):
+            for count_include_pad, dtype in ((0, "float32"), (1, "float64")):
+                args = {
+                    "planes": 5, "in": list(size), "out": out, "kernel": list(kernel), "stride": list(stride),
+                    "pad": list(pad), "type": kind, "count_include_pad": count_include_pad, "p": 2.0 + count_include_pad,
+                }  # fmt: skip
+                x = np.round(numbers(5, *size, dtype=dtype) * 2)  # many equals
+                forward = Case(label, f"pool_forward.{dtype}", args, [x, unset(5, *out, dtype=dtype)], digits=10)
+                yield forward
+                y = forward.run(_core.device("cpu", 0))[0]
+                operands = [numbers(5, *out, dtype=dtype, seed=2), x, y, unset(5, *size, dtype=dtype)]
+                yield Case(label, f"pool_backward.{dtype}", args, operands, digits=50)
+
+
+def norm():
+    for dtype in REALS:
+        for outer, channels, inner, fix in ((3, 4, 100, 0), (300, 5, 1, 0), (2, 3, 7, 1)):
+            args = {"outer": outer, "channels": channels, "inner": inner, "eps": 1e-3, "fix_gamma": fix}
+            x, dy = (
+                numbers(outer, channels, inner, dtype=dtype) + 2,
+                numbers(outer, channels, inner, dtype=dtype, seed=1),
+            )
+            gamma, beta = numbers(channels, dtype=dtype), numbers(channels, dtype=dtype, seed=1)
+            results = [unset(*x.shape, dtype=dtype), unset(channels, dtype=dtype), unset(channels, dtype=dtype)]
+            label = f"{outer}x{channels}x{inner}"
+            forward = Case(label, f"batch_norm.{dtype}", args, [x, gamma, beta, *results], (3, 4, 5), 20)
+            yield forward
+            _, mean, invstd = forward.run(_core.device("cpu", 0))
+            operands = [dy, x, gamma, mean, invstd, *results]
+            yield Case(label, f"batch_norm_backward.{dtype}", args, operands, (5, 6, 7), 100)
+
+
+def lrn():
+    for dtype in REALS:
+        args = {"outer": 2, "channels": 9, "inner": 5, "size": 5}
+        yield Case("window", f"window_sum.{dtype}", args, [numbers(2, 9, 5, dtype=dtype), unset(2, 9, 5, dtype=dtype)])
+
+
+# ---- random -----------------------------------------------------------------------------------------------------------
+
+
+def random():
+    state = np.array([0x123456789ABCDEF, 5], "uint64")
+    for dtype in REALS:
+        for name, a, b in (("uniform", -1, 3), ("normal", 1, 2), ("exponential", 2, 0), ("mask", 0.7, 0)):
+            for size in (1, 700):
+                args = {"size": size, "stream": 3, "a": float(a), "b": float(b)}
+                yield Case(
+                    f"{size} numbers", f"random_{name}.{dtype}", args, [state, unset(size, dtype=dtype)], digits=20
+                )
+        for name, a, b in (
+            ("gamma", 0.5, 2), ("gamma", 4, 1), ("poisson", 3, 0), ("poisson", 40, 0), ("negative_binomial", 3, 0.4),
+            ("generalized_negative_binomial", 5, 0.3),
+        ):  # fmt: skip
+            args = {"size": 60, "stream": 1, "a": float(a), "b": float(b), "repeat": 1}
+            operands = [state, None, None, unset(60, dtype=dtype)]
+            yield Case(f"{a}, {b}", f"random_{name}.{dtype}", args, operands, digits=50)
+        args = {"size": 60, "stream": 1, "a": 0.0, "b": 0.0, "repeat": 20}
+        each = np.array([1, 5, 30], dtype)
+        yield Case("given means", f"random_poisson.{dtype}", args, [state, each, None, unset(60, dtype=dtype)])
+        args = {"rows": 3, "categories": 7, "samples": 20, "stream": 2}
+        weights = np.abs(numbers(3, 7, dtype=dtype))
+        operands = [state, weights, unset(3, 20, dtype="int64"), np.empty(7 * _core.thread_count())]
+        yield Case("categories", f"random_category.{dtype}", args, operands, (2,))
+    for dtype in ("int32", "int64"):
+        args = {"size": 300, "stream": 0, "low": -5, "high": 2_000_000_000}
+        yield Case("integers", f"random_integer.{dtype}", args, [state, unset(300, dtype=dtype)])

@@ -1,13 +1,11 @@
 """Every kernel of the emulated gpu gives what the CPU's kernel of the same name gives, whatever order threads run in."""
 
-import os
 
-import numpy as np
 import pytest
 
 from minimx import _core
 
-from .kernel_cases import Case, all_cases
+from .kernel_cases import all_cases
 
 CASES = list(all_cases())
 ORDERS = ("ascending", "descending", "shuffled")
