@@ -1,7 +1,12 @@
 #include "array.h"
 
+#include <cmath>
+#include <cstring>
 #include <new>
+#include <string>
+#include <vector>
 
+#include "args/copy.h"
 #include "device.h"
 
 namespace minimx {
@@ -175,6 +180,81 @@ PyObject* part(PyObject*, PyObject* const* args, Py_ssize_t count) {
                     array->context);
 }
 
+// Runs one data-moving kernel of the device; lets other threads in when there is much to move.
+bool run_kernel(const std::string& family, int64_t bytes_per_item, int64_t bytes, const void* args,
+                void* const* buffers, Device& device) {
+  const std::string name = family + "." + std::to_string(bytes_per_item);
+  const KernelEntry* kernel = device.find(name);
+  if (!kernel) {
+    PyErr_Format(PyExc_RuntimeError, "device %s has no kernel %s", device.type.c_str(), name.c_str());
+    return false;
+  }
+  PyThreadState* state = bytes > kHoldGil ? PyEval_SaveThread() : nullptr;
+  kernel->run(args, buffers, device.context);
+  if (state) PyEval_RestoreThread(state);
+  return true;
+}
+
+// fill(array, number): every element becomes the number.
+PyObject* fill(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 2 || !is_array(args[0])) {
+    PyErr_SetString(PyExc_TypeError, "fill takes an array and a number");
+    return nullptr;
+  }
+  const Array& array = *as_array(args[0]);
+  int64_t bits = 0;
+  if (array.dtype == kInt64 && PyLong_Check(args[1])) {  // a double would not hold all of them
+    bits = PyLong_AsLongLong(args[1]);
+  } else {
+    store_scalar(PyFloat_AsDouble(args[1]), array.dtype, reinterpret_cast<char*>(&bits));
+  }
+  if (PyErr_Occurred()) return nullptr;
+  const FillArgs fill_args{array.size, bits};
+  void* buffers[] = {array.data()};
+  const int64_t item = item_size(array.dtype);
+  if (array.size > 0 && !run_kernel("fill", item, array.size * item, &fill_args, buffers, array.storage->device()))
+    return nullptr;
+  Py_RETURN_NONE;
+}
+
+bool read_numbers(PyObject* tuple, std::vector<int64_t>* numbers) {
+  if (!PyTuple_Check(tuple)) {
+    PyErr_SetString(PyExc_TypeError, "a shape or strides must be a tuple");
+    return false;
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i)
+    numbers->push_back(PyLong_AsLongLong(PyTuple_GET_ITEM(tuple, i)));
+  return !PyErr_Occurred();
+}
+
+// strided_copy(source, offset, strides, target, offset, strides, shape), all in elements: see args/copy.h.
+PyObject* strided_copy(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 7 || !is_array(args[0]) || !is_array(args[3])) {
+    PyErr_SetString(PyExc_TypeError, "strided_copy takes two arrays, each with offset and strides, and a shape");
+    return nullptr;
+  }
+  const Array& source = *as_array(args[0]);
+  const Array& target = *as_array(args[3]);
+  std::vector<int64_t> from, to, shape;
+  const int64_t from_offset = PyLong_AsLongLong(args[1]), to_offset = PyLong_AsLongLong(args[4]);
+  if (PyErr_Occurred()) return nullptr;
+  if (!read_numbers(args[2], &from) || !read_numbers(args[5], &to) || !read_numbers(args[6], &shape)) return nullptr;
+  if (from.size() != shape.size() || to.size() != shape.size() || source.dtype != target.dtype ||
+      &source.storage->device() != &target.storage->device()) {
+    PyErr_SetString(PyExc_ValueError, "strided_copy: strides, dtypes or devices do not go together");
+    return nullptr;
+  }
+  int64_t elements = 1;
+  for (const int64_t n : shape) elements *= n;
+  if (elements == 0) Py_RETURN_NONE;
+  const auto view = [](const std::vector<int64_t>& v) { return Ints{v.data(), static_cast<int64_t>(v.size())}; };
+  const StridedCopyArgs copy_args{view(shape), view(from), view(to), from_offset, to_offset};
+  void* buffers[] = {source.data(), target.data()};
+  const int64_t item = item_size(target.dtype);
+  if (!run_kernel("strided_copy", item, elements * item, &copy_args, buffers, target.storage->device())) return nullptr;
+  Py_RETURN_NONE;
+}
+
 // set_array_class(class, {dtype name: what array.dtype gives})
 PyObject* set_array_class(PyObject*, PyObject* args) {
   PyObject *type = nullptr, *visible = nullptr;
@@ -190,6 +270,8 @@ PyObject* set_array_class(PyObject*, PyObject* args) {
 PyMethodDef functions[] = {
     {"empty", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(empty)), METH_FASTCALL, nullptr},
     {"part", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(part)), METH_FASTCALL, nullptr},
+    {"fill", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fill)), METH_FASTCALL, nullptr},
+    {"strided_copy", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(strided_copy)), METH_FASTCALL, nullptr},
     {"make", make, METH_VARARGS, nullptr},
     {"set_array_class", set_array_class, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
@@ -238,6 +320,48 @@ int64_t element_count(PyObject* shape) {
     }
   }
   return size;
+}
+
+void store_scalar(double value, int64_t dtype, char* at) {
+  const auto integer = [&]() -> int64_t { return std::abs(value) < 9.2e18 ? static_cast<int64_t>(value) : 0; };
+  const auto put = [&](auto converted) { std::memcpy(at, &converted, sizeof converted); };
+  switch (dtype) {
+    case kFloat32:
+      put(static_cast<float>(value));
+      break;
+    case kFloat64:
+      put(value);
+      break;
+    case kFloat16:
+      if (PyFloat_Pack2(value, at, 1) < 0) {  // too large for the format
+        PyErr_Clear();
+        put(static_cast<uint16_t>(value < 0 ? 0xfc00 : 0x7c00));
+      }
+      break;
+    case kBFloat16: {
+      const float single = static_cast<float>(value);
+      uint32_t bits;
+      std::memcpy(&bits, &single, sizeof bits);
+      if (!std::isnan(single)) bits += 0x7fff + (bits >> 16 & 1);
+      put(static_cast<uint16_t>(bits >> 16 | (std::isnan(single) ? 0x40 : 0)));
+      break;
+    }
+    case kUint8:
+      put(static_cast<uint8_t>(integer()));
+      break;
+    case kInt8:
+      put(static_cast<int8_t>(integer()));
+      break;
+    case kInt32:
+      put(static_cast<int32_t>(integer()));
+      break;
+    case kInt64:
+      put(integer());
+      break;
+    case kBool:
+      put(static_cast<uint8_t>(value != 0));
+      break;
+  }
 }
 
 PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,

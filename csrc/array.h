@@ -44,6 +44,9 @@ int64_t dtype_of(PyObject* name);        // of an interned or equal str; -1 with
 PyObject* dtype_name(int64_t dtype);     // borrowed
 int64_t element_count(PyObject* shape);  // -1 with a Python error unless a tuple of integers that are not negative
 
+// A number as an element of the dtype, truncated towards zero for integers; at most 8 bytes.
+void store_scalar(double value, int64_t dtype, char* at);
+
 // A new reference; `shape` and `context` are borrowed.
 PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
                      PyObject* context);

@@ -410,49 +410,6 @@ PyObject* run_operator(PyObject* op, PyObject* params, PyObject* context, PyObje
   return execute(op, params, plan, inputs, count, nullptr, *device, context, out, hidden);
 }
 
-// A scalar in the array's dtype, as the kernel will read it.
-void store_scalar(double value, int64_t dtype, char* at) {
-  const auto integer = [&]() -> int64_t { return std::abs(value) < 9.2e18 ? static_cast<int64_t>(value) : 0; };
-  const auto put = [&](auto converted) { std::memcpy(at, &converted, sizeof converted); };
-  switch (dtype) {
-    case kFloat32:
-      put(static_cast<float>(value));
-      break;
-    case kFloat64:
-      put(value);
-      break;
-    case kFloat16:
-      if (PyFloat_Pack2(value, at, 1) < 0) {  // too large for the format
-        PyErr_Clear();
-        put(static_cast<uint16_t>(value < 0 ? 0xfc00 : 0x7c00));
-      }
-      break;
-    case kBFloat16: {
-      const float single = static_cast<float>(value);
-      uint32_t bits;
-      std::memcpy(&bits, &single, sizeof bits);
-      if (!std::isnan(single)) bits += 0x7fff + (bits >> 16 & 1);
-      put(static_cast<uint16_t>(bits >> 16 | (std::isnan(single) ? 0x40 : 0)));
-      break;
-    }
-    case kUint8:
-      put(static_cast<uint8_t>(integer()));
-      break;
-    case kInt8:
-      put(static_cast<int8_t>(integer()));
-      break;
-    case kInt32:
-      put(static_cast<int32_t>(integer()));
-      break;
-    case kInt64:
-      put(integer());
-      break;
-    case kBool:
-      put(static_cast<uint8_t>(value != 0));
-      break;
-  }
-}
-
 PyObject* run_scalar(PyObject* op, PyObject* scalar, PyObject* out, PyObject* input) {
   const double value = PyFloat_AsDouble(scalar);
   if (value == -1.0 && PyErr_Occurred()) return nullptr;

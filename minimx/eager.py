@@ -76,7 +76,10 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     ctx = kwargs.pop("ctx", None)
     if ctx is not None:
         ctx = Context(*_split_context(ctx)) if isinstance(ctx, str) else ctx
-    if op.count:
+    inputs: Sequence[Any]
+    if not op.count and len(args) <= len(op.inputs) and not any(n in kwargs for n in op.inputs):
+        inputs, given = [a for a in args if a is not None], kwargs
+    elif op.count:
         inputs = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
         given = kwargs
     else:
@@ -91,10 +94,10 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             by_name[name] = value
         inputs = [by_name.pop(n) for n in op.inputs if by_name.get(n) is not None]
         given = {n: v for n, v in by_name.items() if n not in op.inputs}
-        if out is not None and not op.inputs and isinstance(out, _core.Array):
-            for key, value in (("shape", out.shape), ("dtype", out.dtype_name)):
-                if key in op.params and given.get(key) is None:
-                    given[key] = value
+    if out is not None and not inputs and isinstance(out, _core.Array):
+        for key, value in (("shape", out.shape), ("dtype", out.dtype_name)):
+            if key in op.params and given.get(key) is None:
+                given[key] = value
     return _core.invoke(op, parse(op, given, len(inputs)), ctx, out, *inputs)
 
 

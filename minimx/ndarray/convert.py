@@ -39,11 +39,6 @@ def from_bfloat16(values: np.ndarray) -> np.ndarray:
     return (np.ascontiguousarray(values).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-def bits_of(value: np.ndarray) -> int:
-    """The bytes of one element as a number."""
-    return int.from_bytes(value.tobytes(), "little", signed=True)
-
-
 def wrap(values: np.ndarray, ctx: Context | None = None) -> _core.Array:
     """An array on the memory of a C-contiguous NumPy array, which it keeps alive."""
     ctx = ctx or cpu()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..base import ITEM_SIZES, MXNetError, dtype_name
+from ..base import MXNetError, dtype_name
 from ..context import Context, current_context
 from ..eager import invoke
-from .convert import bits_of, host_value, upload, wrap
+from .convert import host_value, upload, wrap
 from .ndarray import NDArray
 
 
@@ -35,9 +35,7 @@ def full(
 ) -> NDArray:
     """An array of one value."""
     result = empty(shape, ctx, dtype) if out is None else out
-    if result.size:
-        bits = bits_of(host_value(val, result.dtype_name))
-        _core.launch(f"fill.{ITEM_SIZES[result.dtype_name]}", {"count": result.size, "bits": bits}, [result])
+    _core.fill(result, val)
     return result
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from .. import _core
 from ..base import ITEM_SIZES, MXNetError
 from ..eager import invoke
-from .convert import bits_of, host_value, upload, wrap
+from .convert import host_value, upload, wrap
 
 if TYPE_CHECKING:
     from .ndarray import NDArray
 
 Items = list[Any]
 _FULL = slice(None)
+_NUMBERS = (int, float, bool)
 
 
 def get(array: NDArray, key: Any) -> NDArray:
@@ -41,7 +42,7 @@ def get(array: NDArray, key: Any) -> NDArray:
         return _core.part(array, offset, visible)
     result = _core.empty(visible, array.dtype_name, array.context, array.context.device)
     if 0 not in shape:
-        _copy(array, offset, strides, result, 0, _strides(shape), shape)
+        _core.strided_copy(array, offset, strides, result, 0, _strides(shape), shape)
     return result
 
 
@@ -63,7 +64,6 @@ def _leading(array: NDArray, key: int | slice) -> NDArray | None:
 
 def put(array: NDArray, key: Any, value: Any) -> None:
     """`array[key] = value`."""
-    items, basic = expand(key, array.shape)
     if _core.is_recording():
         if array.entry is not None:
             raise MXNetError(
@@ -71,8 +71,12 @@ def put(array: NDArray, key: Any, value: Any) -> None:
                 "or leave autograd.record()"
             )
         if getattr(value, "entry", None) is not None:
-            _recorded_put(array, items, basic, value)
+            _recorded_put(array, *expand(key, array.shape), value)
             return
+    if type(value) in _NUMBERS and (key is Ellipsis or (type(key) is slice and key == _FULL)):
+        _core.fill(array, value)
+        return
+    items, basic = expand(key, array.shape)
     if not basic:
         _scatter(array, items, value)
         return
@@ -80,13 +84,11 @@ def put(array: NDArray, key: Any, value: Any) -> None:
     if 0 in shape:
         _value_for(array, value, shape)  # a value that does not fit is an error all the same
         return
-    if np.isscalar(value) and _contiguous(shape, strides):
-        bits = bits_of(host_value(value, array.dtype_name))
-        target = _core.part(array, offset, shape)
-        _core.launch(f"fill.{ITEM_SIZES[array.dtype_name]}", {"count": target.size, "bits": bits}, [target])
+    if type(value) in _NUMBERS and _contiguous(shape, strides):
+        _core.fill(_core.part(array, offset, shape), value)
         return
     source = _value_for(array, value, shape)
-    _copy(source, 0, _broadcast_strides(source.shape, shape), array, offset, strides, shape)
+    _core.strided_copy(source, 0, _broadcast_strides(source.shape, shape), array, offset, strides, shape)
 
 
 # ---- keys -----------------------------------------------------------------------------------------------------------
@@ -202,19 +204,6 @@ def _broadcast_strides(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple
     return (0,) * extra + tuple(own) if extra >= 0 else tuple(own[-extra:])
 
 
-def _copy(source, source_offset, source_strides, target, target_offset, target_strides, shape) -> None:
-    if len(shape) == 0:
-        shape, source_strides, target_strides = (1,), (1,), (1,)
-    args = {
-        "shape": shape,
-        "in_strides": source_strides,
-        "out_strides": target_strides,
-        "in_offset": source_offset,
-        "out_offset": target_offset,
-    }
-    _core.launch(f"strided_copy.{ITEM_SIZES[target.dtype_name]}", args, [source, target])
-
-
 def _value_for(array: NDArray, value: Any, shape: tuple[int, ...]) -> NDArray:
     """`value` as an array of the dtype and on the device of `array`, of a shape that repeats over `shape`."""
     if isinstance(value, _core.Array):
@@ -298,7 +287,7 @@ def _scatter(array: NDArray, items: Items, value: Any) -> None:
         return
     if source.shape != shape:
         repeated = _core.empty(shape, array.dtype_name, array.context, array.context.device)
-        _copy(source, 0, _broadcast_strides(source.shape, shape), repeated, 0, _strides(shape), shape)
+        _core.strided_copy(source, 0, _broadcast_strides(source.shape, shape), repeated, 0, _strides(shape), shape)
         source = repeated
     args = {"dims": [_product(lead)], "count": rows.size, "inner": _product(row), "keep": 1}
     numbers = upload(rows.reshape(-1), array.context)

@@ -183,7 +183,8 @@ class NDArray(_core.Array):
             found = target
         else:
             op = find("Reshape")
-            found = op.output_shapes(op.parse({"shape": target, "reverse": reverse}), [self.shape])[0]
+            params = op.parse({"shape": target, "reverse": reverse})
+            found = op.infer_outputs(params, [(self.shape, self.dtype_name)], "reshape")[0][0]
         if product(found) != self.size:
             raise ShapeError(f"reshape: an array of shape {self.shape} cannot have the shape {target}")
         return tuple(map(int, found))
