@@ -437,7 +437,7 @@ def test_random_arrays():
     mx.random.seed(5)
     b = mx.random.uniform(2, 3, shape=(100,))
     np.testing.assert_array_equal(a.asnumpy(), b.asnumpy())
-    assert 2 <= a.asnumpy().min() and a.asnumpy().max() < 3
+    assert a.asnumpy().min() >= 2 and a.asnumpy().max() < 3
     assert (mx.random.uniform(2, 3, shape=(100,)).asnumpy() != b.asnumpy()).any()
     out = mx.nd.zeros((5, 2), dtype="float64")
     assert mx.random.normal(0, 1, out=out) is out and out.asnumpy().std() > 0
