@@ -53,16 +53,17 @@ inline void relax() {
 
 constexpr int kSpins = 2000;  // about 30 us: longer than the gap between two calls of a step, shorter than a time slice
 
-// Workers wait for a new epoch (spinning first, then asleep) and draw tasks from one counter.
+// Workers wait for a job (spinning first, then asleep) and draw its tasks from one counter.
+//
+// Nobody waits for a worker that has not begun: when the caller has drawn the last task it closes the job, and only
+// those that entered before must come out. So a call never costs more than doing it alone, however busy the other cores
+// are.
 class Pool {
  public:
   explicit Pool(int threads) {
-    for (int i = 1; i < threads; ++i)
-      workers_.emplace_back([this, i] { work(i); });
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     for (auto& worker : workers_) worker.detach();
   }
-
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   void run(int64_t tasks, Task task, void* state) {
     std::unique_lock<std::mutex> one_caller(callers_, std::try_to_lock);
@@ -75,14 +76,10 @@ class Pool {
     state_ = state;
     tasks_ = tasks;
     next_.value.store(0, std::memory_order_relaxed);
-    running_.value.store(static_cast<int64_t>(workers_.size()), std::memory_order_relaxed);
-    {
-      std::lock_guard<std::mutex> lock(sleep_);
-      epoch_.value.fetch_add(1, std::memory_order_release);
-    }
-    if (sleepers_.load(std::memory_order_relaxed) > 0) wake_.notify_all();
+    open();
     draw(0);
-    for (int spins = 0; running_.value.load(std::memory_order_acquire) > 0; ++spins) {
+    job_.value.fetch_and(~kOpen, std::memory_order_acq_rel);
+    for (int spins = 0; job_.value.load(std::memory_order_acquire) & kInside; ++spins) {
       if (spins < kSpins)
         relax();
       else
@@ -92,6 +89,20 @@ class Pool {
   }
 
  private:
+  // job_ holds the number of the job, whether it is open, and how many workers are inside.
+  static constexpr int64_t kInside = (1 << 16) - 1, kOpen = 1 << 16, kNumber = 1 << 17;
+
+  void open() {
+    const int64_t next = (job_.value.load(std::memory_order_relaxed) / kNumber + 1) * kNumber + kOpen;
+    job_.value.store(next, std::memory_order_seq_cst);
+    if (sleepers_.value.load(std::memory_order_seq_cst) > 0) {
+      {
+        std::lock_guard<std::mutex> lock(sleep_);
+      }  // whoever is about to sleep has looked at job_ or will be woken
+      wake_.notify_all();
+    }
+  }
+
   void draw(int thread) {
     for (;;) {
       const int64_t i = next_.value.fetch_add(1, std::memory_order_relaxed);
@@ -100,25 +111,27 @@ class Pool {
     }
   }
 
+  // Waits for a job other than `seen` and returns what job_ was then.
+  int64_t wait(int64_t seen) {
+    for (int spins = 0; spins < kSpins; ++spins, relax())
+      if (const int64_t job = job_.value.load(std::memory_order_acquire); job / kNumber != seen) return job;
+    std::unique_lock<std::mutex> lock(sleep_);
+    sleepers_.value.fetch_add(1, std::memory_order_seq_cst);
+    wake_.wait(lock, [&] { return job_.value.load(std::memory_order_seq_cst) / kNumber != seen; });
+    sleepers_.value.fetch_sub(1, std::memory_order_relaxed);
+    return job_.value.load(std::memory_order_acquire);
+  }
+
   void work(int thread) {
-    int64_t seen = 0;
-    for (;;) {
-      int spins = 0;
-      while (epoch_.value.load(std::memory_order_acquire) == seen) {
-        if (++spins < kSpins) {
-          relax();
-          continue;
-        }
-        std::unique_lock<std::mutex> lock(sleep_);
-        sleepers_.fetch_add(1, std::memory_order_relaxed);
-        wake_.wait(lock, [&] { return epoch_.value.load(std::memory_order_acquire) != seen; });
-        sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    inside_ = true;
+    for (int64_t seen = 0;;) {
+      int64_t job = wait(seen);
+      while (job & kOpen && !job_.value.compare_exchange_weak(job, job + 1, std::memory_order_acq_rel)) {
       }
-      ++seen;
-      inside_ = true;
+      seen = job / kNumber;
+      if (!(job & kOpen)) continue;
       draw(thread);
-      inside_ = false;
-      running_.value.fetch_sub(1, std::memory_order_release);
+      job_.value.fetch_sub(1, std::memory_order_release);
     }
   }
 
@@ -126,11 +139,10 @@ class Pool {
   std::vector<std::thread> workers_;
   std::mutex callers_, sleep_;
   std::condition_variable wake_;
-  std::atomic<int> sleepers_{0};
   Task task_ = nullptr;
   void* state_ = nullptr;
   int64_t tasks_ = 0;
-  Line epoch_, next_, running_;
+  Line job_, next_, sleepers_;
 };
 thread_local bool Pool::inside_ = false;
 
