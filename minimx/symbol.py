@@ -582,9 +582,9 @@ def load_json(json_str: str) -> Symbol:
 
 def _written(namespace: str) -> dict[str, Any]:
     """The functions of mx.sym and its namespaces that are not derived from one operator."""
-    from . import symbol_functions
+    from . import symbol_functions, symbol_random
 
-    return symbol_functions.FUNCTIONS.get(namespace, {})
+    return {"op": symbol_functions.FUNCTIONS, "random": symbol_random.FUNCTIONS}.get(namespace, {})
 
 
 __getattr__, __dir__ = open_namespace(__name__, _written)

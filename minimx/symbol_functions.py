@@ -119,9 +119,6 @@ def _symmetric(op_name: str, of_numbers: Any, left: Any, right: Any) -> Any:
 
 
 FUNCTIONS = {
-    "op": {
-        f.__name__: f
-        for f in (arange, eye, full, histogram, hypot, linspace, maximum, minimum, ones, power, split_v2, zeros)
-    }
-    | {"pow": power}
-}
+    f.__name__: f
+    for f in (arange, eye, full, histogram, hypot, linspace, maximum, minimum, ones, power, split_v2, zeros)
+} | {"pow": power}
