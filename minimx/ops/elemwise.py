@@ -188,15 +188,19 @@ def binary(
     function: str,
     slopes: tuple[Callable | None, Callable | None],
     doc: str,
-    names: Sequence[str],
-    broadcast: Sequence[str],
-    scalar: Sequence[str],
+    names: Sequence[str] = (),
+    broadcast: Sequence[str] = (),
+    scalar: Sequence[str] = (),
     reverse: Sequence[str] = (),
 ) -> None:
-    """Registers the four forms of a function, each under its name and aliases.
+    """Registers the forms of a function, each under its name and aliases; the names follow from the function's if not given.
 
     `slopes` are the derivatives by either operand, of (a, b, y); in the scalar forms one of a and b is a float.
     """
+    camel = "".join(part.capitalize() for part in function.split("_"))
+    names = names or (f"_{function}", "_" + "_".join(part.capitalize() for part in function.split("_")))
+    broadcast = broadcast or (f"broadcast_{function}",)
+    scalar = scalar or (f"_{function}_scalar", f"_{camel}Scalar")
     members: dict[str, Any] = {"function": function, "float_only": not opcodes()[function][2]}
     same = f"{doc} The arrays have the same shape."
     _define(names[0], _Binary, same, aliases=tuple(names[1:]), slopes=slopes, **members)
@@ -273,50 +277,21 @@ binary(
     ("_power_scalar", "_PowerScalar"),
     ("_rpower_scalar", "_RPowerScalar"),
 )
-binary(
-    "maximum",
-    (lambda a, b, y: a >= b, lambda a, b, y: b > a),
-    "The larger of a and b.",
-    ("_maximum", "_Maximum"),
-    ("broadcast_maximum",),
-    ("_maximum_scalar", "_MaximumScalar"),
-)
-binary(
-    "minimum",
-    (lambda a, b, y: a <= b, lambda a, b, y: b < a),
-    "The smaller of a and b.",
-    ("_minimum", "_Minimum"),
-    ("broadcast_minimum",),
-    ("_minimum_scalar", "_MinimumScalar"),
-)
-binary(
-    "hypot",
-    (lambda a, b, y: a / y, lambda a, b, y: b / y),
-    "sqrt(a² + b²).",
-    ("_hypot", "_Hypot"),
-    ("broadcast_hypot",),
-    ("_hypot_scalar", "_HypotScalar"),
-)
-for _name, _camel, _doc in (
-    ("equal", "Equal", "1 where a = b, else 0."),
-    ("not_equal", "NotEqual", "1 where a ≠ b, else 0."),
-    ("greater", "Greater", "1 where a > b, else 0."),
-    ("greater_equal", "GreaterEqual", "1 where a ≥ b, else 0."),
-    ("lesser", "Lesser", "1 where a < b, else 0."),
-    ("lesser_equal", "LesserEqual", "1 where a ≤ b, else 0."),
-    ("logical_and", "LogicalAnd", "1 where neither a nor b is 0, else 0."),
-    ("logical_or", "LogicalOr", "1 where a or b is not 0, else 0."),
-    ("logical_xor", "LogicalXor", "1 where one of a and b is 0 and the other is not, else 0."),
+binary("maximum", (lambda a, b, y: a >= b, lambda a, b, y: b > a), "The larger of a and b.")
+binary("minimum", (lambda a, b, y: a <= b, lambda a, b, y: b < a), "The smaller of a and b.")
+binary("hypot", (lambda a, b, y: a / y, lambda a, b, y: b / y), "sqrt(a² + b²).")
+for _name, _doc in (
+    ("equal", "1 where a = b, else 0."),
+    ("not_equal", "1 where a ≠ b, else 0."),
+    ("greater", "1 where a > b, else 0."),
+    ("greater_equal", "1 where a ≥ b, else 0."),
+    ("lesser", "1 where a < b, else 0."),
+    ("lesser_equal", "1 where a ≤ b, else 0."),
+    ("logical_and", "1 where neither a nor b is 0, else 0."),
+    ("logical_or", "1 where a or b is not 0, else 0."),
+    ("logical_xor", "1 where one of a and b is 0 and the other is not, else 0."),
 ):
-    _long = "_" + "_".join(part.capitalize() for part in _name.split("_"))
-    binary(
-        _name,
-        (None, None),
-        _doc,
-        (f"_{_name}", _long),
-        (f"broadcast_{_name}",),
-        (f"_{_name}_scalar", f"_{_camel}Scalar"),
-    )
+    binary(_name, (None, None), _doc)
 
 
 # ---- choosing, limiting -------------------------------------------------------------------------------------------------

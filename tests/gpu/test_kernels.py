@@ -1,6 +1,5 @@
 """Every kernel of the emulated gpu gives what the CPU's kernel of the same name gives, whatever order threads run in."""
 
-
 import pytest
 
 from minimx import _core
