@@ -9,14 +9,16 @@ namespace minimx {
 // fewer than three spatial dimensions put ones in front; `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have three
 // entries each. out = (in + 2·pad - dilate·(kernel - 1) - 1) / stride + 1, rounded down.
 //
-//   y[n, f, o] = activation(bias[f] + residual[n, f, o] + Σ_{c,t} w[f, c, t] · x[n, c, o·stride - pad + t·dilate])
+//   y[n, f, o] = activation(bias[f] + residual[n, f, o] + scale[f] · Σ_{c,t} w[f, c, t] · x[n, c, o·stride - pad + t·dilate])
 //
 // where c runs over the channels of f's group and what lies outside of x is zero.
 //
-// conv_forward          x, w, bias, residual, y, scratch    bias and residual may be null; residual may be y
+// conv_forward          x, w, bias, residual, scale, y, scratch
 // conv_data_gradient    dy, w, dx, scratch
 // conv_weight_gradient  x, dy, dw, scratch
 //
+// bias, residual and scale may be null: no scale is a scale of one, and a scale comes with a
+// bias. The residual may be y.
 // The gradients ignore `activation`. A kernel cuts its work so that it fits the `scratch` elements there are: at least
 // what follows, which minimx/ops/conv.py computes. More than the least serves the caches.
 //

@@ -40,7 +40,7 @@ template <class T>
 struct Convolution {
   Shape shape;
   int64_t batch, groups;
-  const T *x, *w, *bias, *residual;
+  const T *x, *w, *bias, *residual, *scale;
   T* y;
   int64_t activation;
   T* scratch;
@@ -119,6 +119,7 @@ void compute(const Shape& s, const T* x, const T* w, const int32_t* offset, cons
       e.to += v0;
       if (e.residual) e.residual += f0 * e.filter;
       if (e.bias) e.bias += f0;
+      if (e.scale) e.scale += f0;
       kTiles<T>.output[f1 - f0 - 1][v1 - v0 - 1](x, from + v0, offset, w + f0 * terms, terms, e);
     }
   }
@@ -190,6 +191,7 @@ void convolve(const Convolution<T>& c, const Context& context) {
       ends.filter = direct ? s.result_size() : way.cover.buffer;
       ends.to = to;
       ends.bias = c.bias ? c.bias + group * s.filters + lo : nullptr;
+      ends.scale = c.scale ? c.scale + group * s.filters + lo : nullptr;
       ends.relu = direct && relu;
       compute(s, x, c.w + (group * s.filters + lo) * s.terms(), offset, from, way.cover.count, lo, hi, ends);
       for (int64_t f = lo; f < hi; ++f) {
@@ -217,9 +219,10 @@ void conv_forward(const ConvArgs& a, void* const* buffers, const Context& contex
   c.w = static_cast<const T*>(buffers[1]);
   c.bias = static_cast<const T*>(buffers[2]);
   c.residual = static_cast<const T*>(buffers[3]);
-  c.y = static_cast<T*>(buffers[4]);
+  c.scale = static_cast<const T*>(buffers[4]);
+  c.y = static_cast<T*>(buffers[5]);
   c.activation = a.activation;
-  c.scratch = static_cast<T*>(buffers[5]);
+  c.scratch = static_cast<T*>(buffers[6]);
   c.scratch_size = a.scratch;
   convolve(c, context);
 }

@@ -24,6 +24,7 @@ struct TileEnds {
   const T* residual;   // laid out like out, or null
   int64_t filter;      // elements between filters in out
   const int32_t* to;   // where each vector goes
+  const T* scale;      // one per filter, or null; comes with a bias
   const T* bias;       // one per filter, or null
   bool relu;
 };
@@ -38,7 +39,7 @@ void output_tile(const T* x, const int32_t* from, const int32_t* offset, const T
   for (int v = 0; v < Vectors; ++v) at[v] = x + from[v];
 #pragma GCC unroll 16
   for (int i = 0; i < Filters; ++i) {
-    const Vec<T> start = ends.bias ? splat(ends.bias[i]) : Vec<T>{};
+    const Vec<T> start = ends.bias && !ends.scale ? splat(ends.bias[i]) : Vec<T>{};
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[i][v] = start;
   }
@@ -56,6 +57,13 @@ void output_tile(const T* x, const int32_t* from, const int32_t* offset, const T
     }
   }
 
+  if (ends.scale)
+#pragma GCC unroll 16
+    for (int i = 0; i < Filters; ++i) {
+      const Vec<T> scale = splat(ends.scale[i]), shift = splat(ends.bias[i]);
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = sum[i][v] * scale + shift;
+    }
   if (ends.residual)
 #pragma GCC unroll 16
     for (int i = 0; i < Filters; ++i)

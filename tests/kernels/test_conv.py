@@ -133,7 +133,7 @@ def test_three_kernels(case, dtype, threads, rng):
     g = geometry(r)
     x, w, dy = (rng.standard_normal(s).astype(dtype) for s in (r.x_shape, r.w_shape, r.y_shape))
     taps = int(np.prod(r.kernel))
-    y = run("conv_forward", g, g.forward_scratch(threads), [x, w, None, None], r.y_shape)
+    y = run("conv_forward", g, g.forward_scratch(threads), [x, w, None, None, None], r.y_shape)
     check(y, r.forward(x, w), taps * r.channels // r.groups)
     dx = run("conv_data_gradient", g, g.data_gradient_scratch(threads), [dy, w], r.x_shape)
     check(dx, r.data_gradient(dy, w), taps * r.filters // r.groups)
@@ -153,20 +153,29 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("case", [CASES[0], CASES[2], CASES[4], CASES[8], CASES[20]], ids=str)
-@pytest.mark.parametrize("with_bias, with_residual", [(True, False), (True, True), (False, True)])
-def test_epilogue(case, activation, with_bias, with_residual, rng):
+@pytest.mark.parametrize("riders", ["bias", "residual", "bias residual", "scale bias", "scale bias residual"])
+def test_epilogue(case, activation, riders, rng):
     r = Reference(case)
     g = geometry(r)
     x, w, residual = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape, r.y_shape))
-    bias = rng.standard_normal(r.filters).astype(np.float32)
-    operands = [x, w, bias if with_bias else None, residual if with_residual else None]
-    y = run("conv_forward", g, g.forward_scratch(_core.thread_count()), operands, r.y_shape, activation)
+    bias, scale = (rng.standard_normal(r.filters).astype(np.float32) for _ in range(2))
+    column = (-1, *[1] * len(r.out))
     want = r.forward(x, w)
-    if with_bias:
-        want += bias.reshape(-1, *[1] * len(r.out))
-    if with_residual:
+    if "scale" in riders:
+        want *= scale.reshape(column)
+    if "bias" in riders:
+        want += bias.reshape(column)
+    if "residual" in riders:
         want += residual
-    check(y, ACTIVATIONS[activation](want), r.channels * 25)
+    want = ACTIVATIONS[activation](want)
+    given = [v if name in riders else None for name, v in (("bias", bias), ("residual", residual), ("scale", scale))]
+    elements = g.forward_scratch(_core.thread_count())
+    y = run("conv_forward", g, elements, [x, w, *given], r.y_shape, activation)
+    check(y, want, r.channels * 25)
+    if "residual" in riders:
+        scratch = np.full(elements, np.nan, np.float32)
+        _core.run_kernel("conv_forward.float32", g.args(elements, activation), [x, w, *given, residual, scratch])
+        np.testing.assert_array_equal(residual, y)  # in place
 
 
 def test_threads_do_not_change_the_result(rng):
@@ -180,7 +189,7 @@ def test_threads_do_not_change_the_result(rng):
             _core.set_thread_count(threads)
             results.append(
                 [
-                    run("conv_forward", g, g.forward_scratch(threads), [x, w, None, None], r.y_shape),
+                    run("conv_forward", g, g.forward_scratch(threads), [x, w, None, None, None], r.y_shape),
                     run("conv_data_gradient", g, g.data_gradient_scratch(threads), [dy, w], r.x_shape),
                     run("conv_weight_gradient", g, g.weight_gradient_scratch(), [x, dy], r.w_shape),
                 ]
@@ -197,7 +206,7 @@ def test_infinity_and_nan_pass(rng):
     g = geometry(r)
     x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape, r.y_shape))
     x[0, 0, 0, 0] = np.nan
-    y = run("conv_forward", g, g.forward_scratch(_core.thread_count()), [x, w, None, None], r.y_shape, RELU)
+    y = run("conv_forward", g, g.forward_scratch(_core.thread_count()), [x, w, None, None, None], r.y_shape, RELU)
     assert np.isnan(y[0, :, :2, :2]).all() and np.isfinite(y[0, :, 2:, 2:]).all()
     dy[0, 3, 6, 6] = np.inf
     dx = run("conv_data_gradient", g, g.data_gradient_scratch(_core.thread_count()), [dy, w], r.x_shape)
