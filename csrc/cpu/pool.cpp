@@ -50,10 +50,10 @@ inline double divisor(const PoolArgs& a, int64_t x) {
   return static_cast<double>(greater(0, w.hi - w.lo));
 }
 
-// What a window does with its pixels. Max leaves NaN out, as MXNet does.
+// What a window does with its pixels. Max leaves NaN out and knows no infinity below the lowest number, as in MXNet.
 struct Max {
   template <class T>
-  static constexpr T start = -__builtin_inf();
+  static constexpr T start = sizeof(T) == 4 ? static_cast<T>(-__FLT_MAX__) : static_cast<T>(-__DBL_MAX__);
   template <class V>
   static V join(V best, V x) {
     return x > best ? x : best;

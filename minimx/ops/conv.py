@@ -1,16 +1,288 @@
-"""Convolution and what it is made of."""
+"""Convolution, its gradients, and Deconvolution: three kernels over the same sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
 
-from ..op import product
+from ..base import ITEM_SIZES, ShapeError
+from ..graph import apply
+from ..op import Op, product, unify
+from ..params import Bool, Enum, Int, Shape
 
 # Elements of scratch a thread is given when one slice of the output would do with less: half of a second-level cache.
 ENOUGH = 128 * 1024
 # Elements of images that the weight gradient copies at once.
 IMAGES_AT_ONCE = 2 * 1024 * 1024
+
+
+LAYOUTS = ("NCW", "NCHW", "NCDHW", "NWC", "NHWC", "NDHWC")
+
+
+class _Convolving(Op, abstract=True):
+    """What all of them are told. Weights are (filters, channels per group, *kernel), those of Deconvolution too."""
+
+    kernel = Shape(doc="size of the window", min=1)
+    stride = Shape((), doc="distance between windows, 1 by default", min=1)
+    dilate = Shape((), doc="distance between the pixels of a window, 1 by default", min=1)
+    pad = Shape((), doc="zeros around the data, 0 by default", min=0)
+    num_group = Int(1, doc="groups of channels that are convolved apart", min=1)
+
+    @staticmethod
+    def window(p):
+        """kernel, stride, dilate and pad with their defaults."""
+        n = len(p.kernel)
+        if not 1 <= n <= 3:
+            raise ShapeError(f"kernel must have one to three dimensions, got {p.kernel}")
+        found = [p.kernel]
+        for name, default in (("stride", 1), ("dilate", 1), ("pad", 0)):
+            value = getattr(p, name) or (default,) * n
+            if len(value) != n:
+                raise ShapeError(f"{name} must have {n} dimensions as kernel has, got {value}")
+            found.append(value)
+        return found
+
+    @staticmethod
+    def own(p):
+        """The parameters that the gradients share."""
+        return {name: getattr(p, name) for name in _Convolving.params}
+
+
+def convolved(p, data, window):
+    """The spatial dimensions of a convolution's output."""
+    out = []
+    for i, n, k, s, d, q in zip(range(len(data)), data, *window, strict=True):
+        span = d * (k - 1) + 1
+        if n + 2 * q < span:
+            raise ShapeError(f"the window spans {span} pixels of spatial axis {i}, which has {n} and {q} on each side")
+        out.append((n + 2 * q - span) // s + 1)
+    return tuple(out)
+
+
+def emit_forward(p, emit, data, weight, out, bias=None, scale=None):
+    g = Geometry(data.shape, weight.shape, out.shape, *_Convolving.window(p)[1:], p.num_group)
+    elements = g.forward_scratch(emit.threads)
+    operands = [data, weight, bias, None, scale]
+    emit("conv_forward", out.dtype, g.args(elements), operands, [out], scratch=elements * max(4, ITEM_SIZES[out.dtype]))
+
+
+class _Padded(_Convolving, abstract=True):
+    """Parameters of the operators that users call."""
+
+    num_filter = Int(doc="number of filters, which are the channels of the output", min=1)
+    workspace = Int(1024, doc="accepted for MXNet's sake; memory is planned", min=0)
+    cudnn_tune = Enum(("fastest", "limited_workspace", "off"), None, doc="accepted for MXNet's sake")
+    cudnn_off = Bool(False, doc="accepted for MXNet's sake")
+    layout = Enum(LAYOUTS, None, doc="order of the axes, channels second by default; weights have the same order")
+
+    def input_names(self, p):
+        return ("data", "weight") if p.no_bias else ("data", "weight", "bias")
+
+    @staticmethod
+    def channels_last(p):
+        return p.layout is not None and p.layout[-1] == "C"
+
+    def plain(self, p, shape):
+        """The shape of an operand with the channels second."""
+        return to_first(shape) if self.channels_last(p) and shape is not None else shape
+
+    def arranged(self, p, shape):
+        return to_last(shape) if self.channels_last(p) else shape
+
+    def complete_shapes(self, p, ins, outs):
+        kernel = self.window(p)[0]
+        if p.layout is not None and len(p.layout) != len(kernel) + 2:
+            raise ShapeError(f"layout {p.layout} does not fit a kernel of {len(kernel)} dimensions")
+        data = self.plain(p, ins[0])
+        if data is not None and len(data) != len(kernel) + 2:
+            raise ShapeError(f"data must have {len(kernel) + 2} dimensions for a kernel of {len(kernel)}")
+        wanted = self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel))
+        try:
+            ins[1] = unify(ins[1], wanted)
+        except ShapeError:
+            raise ShapeError(f"weight must have shape {wanted}") from None
+        if not p.no_bias:
+            try:
+                ins[2] = unify(ins[2], (p.num_filter,))
+            except ShapeError:
+                raise ShapeError(f"bias must have shape ({p.num_filter},)") from None
+
+    def output_shapes(self, p, ins):
+        data = self.plain(p, ins[0])
+        for what, n in (("the channels of data", data[1]), ("num_filter", p.num_filter)):
+            if n % p.num_group:
+                raise ShapeError(f"{what}, {n}, cannot be cut into {p.num_group} groups")
+        return [self.arranged(p, (data[0], p.num_filter, *self.spatial(p, data[2:])))]
+
+    def expand_before_gradient(self, p, train):
+        return self.channels_last(p)
+
+
+class Convolution(_Padded):
+    """Slides `num_filter` windows over the data and sums up what each sees, weighted: a cross-correlation in one to three
+    dimensions, over all channels or within groups of them."""
+
+    aliases = ("Convolution_v1",)
+    takes_riders = True
+    no_bias = Bool(False, doc="leaves the bias out")
+
+    def weight_rows(self, p, channels):
+        return p.num_filter, channels // p.num_group if channels >= 0 else -1
+
+    def spatial(self, p, size):
+        return convolved(p, size, self.window(p))
+
+    def expand(self, p, node, train):
+        if not self.channels_last(p):
+            return None
+        data, weight = (apply("transpose", [v], axes=to_first(range(v.ndim))) for v in node.inputs[:2])
+        out = apply(self.name, [data, weight, *node.inputs[2:]], **p._replace(layout=None)._asdict())
+        return [apply("transpose", [out], axes=to_last(range(out.ndim)))]
+
+    def gradient(self, p, node, grads):
+        data, weight = node.inputs[:2]
+        result = [
+            apply("_conv_data_gradient", [grads[0], weight], shape=data.shape, **self.own(p)),
+            apply("_conv_weight_gradient", [data, grads[0]], **self.own(p)),
+        ]
+        return result if p.no_bias else [*result, sum_of_filters(grads[0])]
+
+    def lower(self, p, node, emit):
+        bias = None if p.no_bias else node.inputs[2]
+        emit_forward(p, emit, *node.inputs[:2], node.outputs[0], bias)
+
+
+class ScaledConvolution(_Convolving):
+    """A convolution whose filters are scaled and shifted: what one before an inference BatchNorm becomes."""
+
+    name = "_scaled_convolution"
+    takes_riders = True
+    inputs = ("data", "weight", "shift", "scale")
+
+    def output_shapes(self, p, ins):
+        data, weight = ins[:2]
+        return [(data[0], weight[0], *convolved(p, data[2:], self.window(p)))]
+
+    def lower(self, p, node, emit):
+        data, weight, shift, scale = node.inputs
+        emit_forward(p, emit, data, weight, node.outputs[0], shift, scale)
+
+
+class ConvDataGradient(_Convolving):
+    """The gradient of a convolution's data, from that of its output: also the convolution that enlarges."""
+
+    name = "_conv_data_gradient"
+    inputs = ("grad", "weight")
+    shape = Shape(doc="of the data")
+
+    def output_shapes(self, p, ins):
+        grad, weight = ins
+        want = (p.shape[0], weight[0], *convolved(p, p.shape[2:], self.window(p)))
+        if grad != want or weight[1] * p.num_group != p.shape[1]:
+            raise ShapeError(f"data of shape {p.shape} is not convolved to {grad}")
+        return [p.shape]
+
+    def gradient(self, p, node, grads):
+        grad, weight = node.inputs
+        return [
+            apply("Convolution", [grads[0], weight], no_bias=True, num_filter=weight.shape[0], **self.own(p)),
+            apply("_conv_weight_gradient", [grads[0], grad], **self.own(p)),
+        ]
+
+    def lower(self, p, node, emit):
+        (grad, weight), (out,) = node.inputs, node.outputs
+        g = Geometry(out.shape, weight.shape, grad.shape, *self.window(p)[1:], p.num_group)
+        elements = g.data_gradient_scratch(emit.threads)
+        scratch = elements * max(4, ITEM_SIZES[out.dtype])
+        emit("conv_data_gradient", out.dtype, g.args(elements), [grad, weight], [out], scratch=scratch)
+
+
+class ConvWeightGradient(_Convolving):
+    """The gradient of a convolution's weights, from its data and the gradient of its output."""
+
+    name = "_conv_weight_gradient"
+    inputs = ("data", "grad")
+
+    def output_shapes(self, p, ins):
+        data, grad = ins
+        want = convolved(p, data[2:], self.window(p))
+        if grad[2:] != want or data[1] % p.num_group:
+            raise ShapeError(f"data of shape {data} is not convolved to {grad}")
+        return [(grad[1], data[1] // p.num_group, *p.kernel)]
+
+    def gradient(self, p, node, grads):
+        data, grad = node.inputs
+        return [
+            apply("_conv_data_gradient", [grad, grads[0]], shape=data.shape, **self.own(p)),
+            apply("Convolution", [data, grads[0]], no_bias=True, num_filter=grad.shape[1], **self.own(p)),
+        ]
+
+    def lower(self, p, node, emit):
+        (data, grad), (out,) = node.inputs, node.outputs
+        g = Geometry(data.shape, out.shape, grad.shape, *self.window(p)[1:], p.num_group)
+        elements = g.weight_gradient_scratch()
+        scratch = elements * max(4, ITEM_SIZES[out.dtype])
+        emit("conv_weight_gradient", out.dtype, g.args(elements), [data, grad], [out], scratch=scratch)
+
+
+class Deconvolution(_Padded):
+    """The transpose of a convolution: every pixel of the data adds its weighted window to the output, which a stride makes
+    larger than the data. The weight is (channels of data, num_filter / num_group, *kernel)."""
+
+    workspace = Int(512, doc="accepted for MXNet's sake; memory is planned", min=0)
+    no_bias = Bool(True, doc="leaves the bias out")
+    adj = Shape((), doc="added to the size of the output, less than the stride", min=0)
+    target_shape = Shape((), doc="the spatial size of the output, from which pad and adj follow", min=0)
+
+    def weight_rows(self, p, channels):
+        return channels, p.num_filter // p.num_group
+
+    def spatial(self, p, size):
+        return self._placed(p, size)[0]
+
+    def _placed(self, p, size):
+        """The output's size and the padding that gives it."""
+        kernel, stride, dilate, pad = self.window(p)
+        adj = p.adj or (0,) * len(kernel)
+        out, pads = [], []
+        for i, (n, k, s, d, q) in enumerate(zip(size, kernel, stride, dilate, pad, strict=True)):
+            full, extra = (n - 1) * s + d * (k - 1) + 1, adj[i]
+            if any(p.target_shape):
+                total = full - p.target_shape[i]
+                if total < 0:
+                    raise ShapeError(f"target_shape {p.target_shape} is larger than the windows reach, {full}")
+                q, extra = (total + 1) // 2, total % 2
+            if extra >= s:
+                raise ShapeError(f"adj {extra} must be less than the stride {s}")
+            out.append(full - 2 * q + extra)
+            pads.append(q)
+        if min(out) < 1:
+            raise ShapeError(f"the output would have the spatial size {tuple(out)}")
+        return tuple(out), tuple(pads)
+
+    def expand(self, p, node, train):
+        data, weight = node.inputs[:2]
+        if self.channels_last(p):
+            data, weight = (apply("transpose", [v], axes=to_first(range(v.ndim))) for v in (data, weight))
+        size, pad = self._placed(p, data.shape[2:])
+        shape = (data.shape[0], p.num_filter, *size)
+        out = apply("_conv_data_gradient", [data, weight], shape=shape, **self.own(p) | {"pad": pad})
+        if not p.no_bias:
+            out = out + apply("reshape", [node.inputs[2]], shape=(p.num_filter, *[1] * len(size)))
+        return [apply("transpose", [out], axes=to_last(range(out.ndim))) if self.channels_last(p) else out]
+
+
+def sum_of_filters(grad):
+    return apply("sum", [grad], axis=(0, *range(2, grad.ndim)))
+
+
+def to_first(dims):
+    """Channels from the last place to the second."""
+    return (dims[0], dims[-1], *dims[1:-1])
+
+
+def to_last(dims):
+    return (dims[0], *dims[2:], dims[1])
 
 
 class Geometry:

@@ -1,0 +1,137 @@
+"""Batch normalisation."""
+
+from __future__ import annotations
+
+from ..base import ShapeError, TypeInferenceError
+from ..graph import apply, apply_all
+from ..op import Op, normalize_axis, unify
+from ..params import Bool, Float, Int
+from ..passes.lower import HALF
+from ..strided import around
+
+
+class _Normalizing(Op, abstract=True):
+    eps = Float(1e-3, doc="added to the variance", min=0)
+    fix_gamma = Bool(True, doc="gamma counts as 1 and is set to it")
+    axis = Int(1, doc="the axis of the channels")
+
+    def args(self, p, data):
+        outer, channels, inner = around(data.shape, normalize_axis(p.axis, data.ndim))
+        return {"outer": outer, "channels": channels, "inner": inner, "eps": p.eps, "fix_gamma": int(p.fix_gamma)}
+
+
+class BatchNorm(_Normalizing):
+    """Brings every channel to mean 0 and variance 1 over the batch, then to mean beta and deviation gamma.
+
+    In training the statistics are those of the batch, and the backward pass moves the moving statistics towards them.
+    Otherwise, or with use_global_stats, they are the moving ones, which count as constants.
+    """
+
+    aliases = ("BatchNorm_v1",)
+    inputs = ("data", "gamma", "beta", "moving_mean", "moving_var")
+    aux = ("moving_mean", "moving_var")
+    outputs = ("output", "mean", "var")
+    momentum = Float(0.9, doc="how much of the moving statistics a step keeps")
+    use_global_stats = Bool(False, doc="takes the moving statistics in training, too")
+    output_mean_var = Bool(False, doc="also gives the mean and, named var, one over the standard deviation")
+    cudnn_off = Bool(False, doc="accepted for MXNet's sake")
+    min_calib_range = Float(None, doc="accepted for MXNet's sake")
+    max_calib_range = Float(None, doc="accepted for MXNet's sake")
+
+    def visible(self, p):
+        return 3 if p.output_mean_var else 1
+
+    def complete_shapes(self, p, ins, outs):
+        ins[0] = outs[0] = unify(ins[0], outs[0])
+        channels = -1 if ins[0] is None else ins[0][normalize_axis(p.axis, len(ins[0]))]
+        for i in range(1, 5):
+            try:
+                ins[i] = unify(ins[i], (channels,))
+            except ShapeError:
+                raise ShapeError(f"{self.inputs[i]} must have shape ({channels},)") from None
+
+    def output_shapes(self, p, ins):
+        return [ins[0], ins[1], ins[1]]
+
+    def infer_types(self, p, ins, outs):
+        data = ins[0] or outs[0]
+        if data is None:
+            return
+        ins[0] = outs[0] = data
+        statistics = "float32" if data in HALF else data
+        for types in (ins, outs):
+            for i in range(1, len(types)):
+                types[i] = types[i] or statistics
+                if types[i] != statistics:
+                    raise TypeInferenceError(f"parameters and statistics must be {statistics}, got {types[i]}")
+
+    def key_variable_attrs(self, p, input_name):
+        return {"moving_mean": {"__init__": '["zero", {}]'}, "moving_var": {"__init__": '["one", {}]'}}.get(
+            input_name, {}
+        )
+
+    def expand_before_gradient(self, p, train):
+        return p.use_global_stats or not train
+
+    def expand(self, p, node, train):
+        if train and not p.use_global_stats:
+            return None
+        data, gamma, beta, mean, variance = node.inputs
+        inverse = apply("rsqrt", [variance + p.eps])
+        scale, shift = scale_and_shift(p, gamma, beta, mean, inverse)
+        shape = [1] * data.ndim
+        shape[normalize_axis(p.axis, data.ndim)] = -1
+        scale, shift = (apply("reshape", [v], shape=shape) for v in (scale, shift))
+        if scale.dtype != data.dtype:
+            out = apply("Cast", [apply("Cast", [data], dtype=scale.dtype) * scale + shift], dtype=data.dtype)
+        else:
+            out = data * scale + shift
+        return [out, mean, inverse]
+
+    def gradient(self, p, node, grads):
+        if grads[0] is None:
+            return [None] * 3
+        data, gamma = node.inputs[:2]
+        own = {name: getattr(p, name) for name in _Normalizing.params}
+        return apply_all("_batch_norm_gradient", [grads[0], data, gamma, *node.outputs[1:]], **own)
+
+    def updates(self, p, node):
+        if p.use_global_stats:
+            return {}
+        _, gamma, _, moving_mean, moving_var = node.inputs
+        _, mean, inverse = node.outputs
+        variance = 1.0 / (inverse * inverse) - p.eps
+        keep, take = p.momentum, 1.0 - p.momentum
+        changes = {3: moving_mean * keep + mean * take, 4: moving_var * keep + variance * take}
+        if p.fix_gamma and gamma.node.op is None:
+            changes[1] = apply("ones_like", [gamma])
+        return changes
+
+    def lower(self, p, node, emit):
+        data, gamma, beta = node.inputs[:3]
+        emit("batch_norm", data.dtype, self.args(p, data), [data, gamma, beta], node.outputs)
+
+
+def scale_and_shift(p, gamma, beta, mean, inverse):
+    """What a channel is multiplied by, and what is added then."""
+    scale = inverse if p.fix_gamma else inverse * gamma
+    return scale, beta - mean * scale
+
+
+class BatchNormGradient(_Normalizing):
+    """The gradients of BatchNorm's data, gamma and beta."""
+
+    name = "_batch_norm_gradient"
+    inputs = ("grad", "data", "gamma", "mean", "invstd")
+    outputs = ("data_grad", "gamma_grad", "beta_grad")
+
+    def output_shapes(self, p, ins):
+        return [ins[1], ins[2], ins[2]]
+
+    def infer_types(self, p, ins, outs):
+        ins[0] = outs[0] = ins[1]
+        outs[1] = outs[2] = ins[2]
+
+    def lower(self, p, node, emit):
+        data = node.inputs[1]
+        emit("batch_norm_backward", data.dtype, self.args(p, data), node.inputs, node.outputs)
