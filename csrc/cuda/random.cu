@@ -39,6 +39,12 @@ __device__ inline Words philox(const Source& s, uint64_t block, uint32_t draw) {
 
 constexpr int kTileWords = 512, kTileBlocks = kTileWords / 4;
 
+// One thread's part of the words of a tile.
+__device__ inline void fill_words(uint32_t* words, const Source& s, int64_t tile, int thread) {
+  const Words four = philox(s, static_cast<uint64_t>(tile * kTileBlocks + thread), 0);
+  for (int j = 0; j < 4; ++j) words[j * kTileBlocks + thread] = four.w[j];
+}
+
 // Number i of a tile, uniform in [0, 1) with all digits of the type.
 template <class T>
 __device__ inline T uniform(const uint32_t* words, int i) {
@@ -57,7 +63,7 @@ __device__ inline uint64_t below(uint64_t word, uint64_t range) {
   return a * c + (middle >> 32) + (other >> 32);
 }
 
-// What is made of the words of a tile; `numbers` of them.
+// What is made of the words of a tile: `kNumbers` numbers.
 template <class T>
 struct Uniform {
   static constexpr int kNumbers = kTileNumbers<T>;
@@ -100,15 +106,14 @@ struct Integer {
   }
 };
 
-// A block of kTileBlocks threads per tile: each makes the four words of one counter, then its share of the numbers.
+// A block of kTileBlocks threads per tile: each makes the words of one counter, then its share of the numbers.
 template <class T, class Make>
 __global__ void make_tiles(const uint64_t* state, int64_t stream, T* out, int64_t size, Make make) {
   SHARED(uint32_t, words, [kTileWords]);
   const Source s = source(state, stream);
   const int thread = static_cast<int>(threadIdx.x);
   for (int64_t tile = blockIdx.x; tile * Make::kNumbers < size; tile += gridDim.x) {
-    const Words four = philox(s, static_cast<uint64_t>(tile * kTileBlocks + thread), 0);
-    for (int j = 0; j < 4; ++j) words[j * kTileBlocks + thread] = four.w[j];
+    fill_words(words, s, tile, thread);
     __syncthreads();
     for (int i = thread; i < Make::kNumbers && tile * Make::kNumbers + i < size; i += kTileBlocks)
       out[tile * Make::kNumbers + i] = make.make(words, i);
@@ -272,6 +277,31 @@ void random_category(const RandomCategoryArgs& a, void* const* buffers, const Co
   (input<uint64_t>(buffers, 0), input<T>(buffers, 1), output<int64_t>(buffers, 2), a);
 }
 
+// Fisher and Yates: each position swaps with a random earlier one or itself. Every swap needs the ones before, so one
+// thread makes them; the others help with the random words.
+__global__ void permute(const uint64_t* state, int64_t* out, RandomPermutationArgs a) {
+  constexpr int kNumbers = kTileWords / 2;
+  SHARED(uint32_t, words, [kTileWords]);
+  const Source s = source(state, a.stream);
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int64_t first = 0; first < a.size; first += kNumbers) {
+    fill_words(words, s, first / kNumbers, thread);
+    __syncthreads();
+    for (int64_t i = first; thread == 0 && i < first + kNumbers && i < a.size; ++i) {
+      const int64_t k = i - first;
+      const uint64_t j = below(uint64_t{words[k]} << 32 | words[kNumbers + k], static_cast<uint64_t>(i + 1));
+      out[i] = out[j];
+      out[j] = i;
+    }
+    __syncthreads();  // the next words go to the same place
+  }
+}
+
+void random_permutation(const RandomPermutationArgs& a, void* const* buffers, const Context& context) {
+  if (a.size == 0) return;
+  LAUNCH(permute, 1, kTileBlocks, 0, context)(input<uint64_t>(buffers, 0), output<int64_t>(buffers, 1), a);
+}
+
 }  // namespace
 }  // namespace cuda
 }  // namespace minimx
@@ -286,4 +316,5 @@ KERNELS(random, BOTH(random_uniform, RandomArgs), BOTH(random_normal, RandomArgs
         KERNEL("random_integer.int64", random_integer<int64_t>, RandomIntegerArgs), VARIATES(random_gamma, Gamma),
         VARIATES(random_poisson, Poisson), VARIATES(random_negative_binomial, NegativeBinomial),
         VARIATES(random_generalized_negative_binomial, GeneralizedNegativeBinomial),
-        BOTH(random_category, RandomCategoryArgs))
+        BOTH(random_category, RandomCategoryArgs),
+        KERNEL("random_permutation.int64", random_permutation, RandomPermutationArgs))

@@ -420,3 +420,6 @@ def random():
     for dtype in ("int32", "int64"):
         args = {"size": 300, "stream": 0, "low": -5, "high": 2_000_000_000}
         yield Case("integers", f"random_integer.{dtype}", args, [state, unset(300, dtype=dtype)])
+    for size in (1, 300):
+        operands = [state, unset(size, dtype="int64")]
+        yield Case(f"{size} positions", "random_permutation.int64", {"size": size, "stream": 4}, operands)
