@@ -48,7 +48,7 @@ __device__ inline int64_t plane(const Geometry& g, int64_t b, int64_t group, int
 template <class T>
 struct Forward : Geometry {
   static constexpr bool kLeftAlong = true, kRightAlong = false;
-  const T *x, *w, *bias, *residual;
+  const T *x, *w, *bias, *residual, *scale;
   T* y;
   int64_t activation, batch, m, n, k;
 
@@ -59,6 +59,7 @@ struct Forward : Geometry {
   }
   __device__ void finish(int64_t group, int64_t filter, int64_t column, T sum) const {
     const int64_t at = plane(*this, column / out_size, group, filter, filters, out_size) + column % out_size;
+    if (scale) sum *= scale[group * filters + filter];
     if (bias) sum += bias[group * filters + filter];
     if (residual) sum += residual[at];
     y[at] = activate(sum, activation);
@@ -127,10 +128,10 @@ Geometry geometry(const ConvArgs& a) {
 template <class T>
 void conv_forward(const ConvArgs& a, void* const* buffers, const Context& context) {
   const Geometry g = geometry(a);
-  launch_multiply<T>(
-      Forward<T>{g, input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), input<T>(buffers, 3),
-                 output<T>(buffers, 4), a.activation, g.groups, g.filters, g.images * g.out_size, g.channels * g.taps},
-      context);
+  launch_multiply<T>(Forward<T>{g, input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2),
+                                input<T>(buffers, 3), input<T>(buffers, 4), output<T>(buffers, 5), a.activation,
+                                g.groups, g.filters, g.images * g.out_size, g.channels * g.taps},
+                     context);
 }
 
 template <class T>

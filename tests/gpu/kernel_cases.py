@@ -326,9 +326,13 @@ def convolution(label, images, channels, filters, size, kernel, *, stride=(1, 1,
     x = numbers(images, channels, *size, dtype=dtype)
     w = numbers(filters, channels // groups, *kernel, dtype=dtype)
     dy = numbers(images, filters, *out, dtype=dtype, seed=1)
-    riders = [numbers(filters, dtype=dtype) if bias else None, numbers(*dy.shape, dtype=dtype) if residual else None]
+    riders = [
+        numbers(filters, dtype=dtype) if bias else None,
+        numbers(*dy.shape, dtype=dtype) if residual else None,
+        numbers(filters, dtype=dtype, seed=4) if residual else None,
+    ]
     operands = [x, w, *riders, unset(*dy.shape, dtype=dtype), scratch]
-    yield Case(label, f"conv_forward.{dtype}", args, operands, (4,), 100)
+    yield Case(label, f"conv_forward.{dtype}", args, operands, (5,), 100)
     args = {**args, "activation": 0}
     yield Case(label, f"conv_data_gradient.{dtype}", args, [dy, w, unset(*x.shape, dtype=dtype), scratch], (2,), 100)
     yield Case(label, f"conv_weight_gradient.{dtype}", args, [x, dy, unset(*w.shape, dtype=dtype), scratch], (2,), 500)
