@@ -113,7 +113,7 @@ def main() -> None:
     print(f"saved {prefix}-symbol.json, {prefix}-{options.epochs:04d}.params and {prefix}.dot")
     try:
         print(f"drew {graph.render(str(prefix), cleanup=True)}")
-    except Exception as error:  # the graphviz package needs the `dot` program for this step only
+    except mx.MXNetError as error:  # a picture needs the `dot` program
         print(f"no picture: {error}")
 
     again = mx.sym.load(f"{prefix}-symbol.json").simple_bind(mx.cpu(), grad_req="null", data=(BATCH, 1, 28, 28))

@@ -160,7 +160,7 @@ def signature(op: Op, operand: str) -> inspect.Signature:
     """Inputs, then parameters with their defaults, then what every function of mx.sym or mx.nd takes."""
     kind = inspect.Parameter
     parameters = []
-    by_position = kind.POSITIONAL_OR_KEYWORD
+    by_position: Any = kind.POSITIONAL_OR_KEYWORD
     if op.count:
         parameters.append(kind("data", kind.VAR_POSITIONAL, annotation=operand))
         by_position = kind.KEYWORD_ONLY

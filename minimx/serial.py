@@ -237,7 +237,7 @@ def _record(record: ArrayRecord) -> Iterator[Any]:
     yield struct.pack("<iii", DEVICE_NUMBERS[kind], number, TYPE_FLAGS[record.dtype])
     if data.size:
         stored = np.ascontiguousarray(data, numpy_dtype(record.dtype).newbyteorder("<"))
-        yield memoryview(stored.reshape(-1).view(np.uint8))
+        yield stored.reshape(-1).view(np.uint8).data
 
 
 def write_file(path: Any, *parts: Any) -> None:

@@ -584,7 +584,8 @@ def _written(namespace: str) -> dict[str, Any]:
     """The functions of mx.sym and its namespaces that are not derived from one operator."""
     from . import symbol_functions, symbol_random
 
-    return {"op": symbol_functions.FUNCTIONS, "random": symbol_random.FUNCTIONS}.get(namespace, {})
+    functions: dict[str, dict[str, Any]] = {"op": symbol_functions.FUNCTIONS, "random": symbol_random.FUNCTIONS}
+    return functions.get(namespace, {})
 
 
 __getattr__, __dir__ = open_namespace(__name__, _written)
