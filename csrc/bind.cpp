@@ -250,12 +250,17 @@ PYBIND11_MODULE(_core, m) {
       .def("add_copy", &Program::add_copy)
       .def("add_random_step", &Program::add_random_step)
       .def("add_host_call",
-           [](Program& p, py::function body) {
-             std::shared_ptr<void> kept = keep(body);
-             return p.add_host_call([kept] {
-               py::gil_scoped_acquire gil;
-               py::reinterpret_borrow<py::object>(static_cast<PyObject*>(kept.get()))();
-             });
+           [](Program& p, py::function body, const std::vector<int>& slots) {
+             const std::shared_ptr<void> kept = keep(body);
+             const size_t count = slots.size();
+             return p.add_host_call(
+                 [kept, count](void* const* operands) {
+                   py::gil_scoped_acquire gil;
+                   py::list addresses;
+                   for (size_t i = 0; i < count; ++i) addresses.append(reinterpret_cast<uintptr_t>(operands[i]));
+                   py::reinterpret_borrow<py::object>(static_cast<PyObject*>(kept.get()))(addresses);
+                 },
+                 slots);
            })
       .def("seal",
            [](Program& p, const std::vector<std::pair<Device*, int64_t>>& arenas,

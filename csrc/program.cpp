@@ -10,10 +10,14 @@ namespace {
 
 const char* type_name(FieldType type) {
   switch (type) {
-    case FieldType::integer: return "an integer";
-    case FieldType::real: return "a real number";
-    case FieldType::ints: return "a list of integers";
-    case FieldType::reals: return "a list of real numbers";
+    case FieldType::integer:
+      return "an integer";
+    case FieldType::real:
+      return "a real number";
+    case FieldType::ints:
+      return "a list of integers";
+    case FieldType::reals:
+      return "a list of real numbers";
   }
   return "?";
 }
@@ -119,7 +123,8 @@ int Program::add_part(int bound, int64_t offset) {
 
 int Program::add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name) {
   for (int slot : slots)
-    if (slot >= static_cast<int>(slots_.size())) throw std::out_of_range(name + ": there is no slot " + std::to_string(slot));
+    if (slot >= static_cast<int>(slots_.size()))
+      throw std::out_of_range(name + ": there is no slot " + std::to_string(slot));
   const size_t first = operand_slots_.size();
   for (int slot : slots) {
     if (slot >= 0) uses_[slot].push_back(operand_slots_.size());  // -1 stands for a missing optional operand
@@ -170,12 +175,12 @@ int Program::add_random_step(int slot) {
   return add(run, args.get(), {slot}, *args->device, "random_step");
 }
 
-int Program::add_host_call(std::function<void()> body) {
+int Program::add_host_call(HostBody body, const std::vector<int>& slots) {
   host_calls_.push_back(std::move(body));
-  const Kernel run = [](const void* raw, void* const*, const Context&) {
-    (*static_cast<const std::function<void()>*>(raw))();
+  const Kernel run = [](const void* raw, void* const* operands, const Context&) {
+    (*static_cast<const HostBody*>(raw))(operands);
   };
-  return add(run, &host_calls_.back(), {}, device("cpu", 0), "python");
+  return add(run, &host_calls_.back(), slots, device("cpu", 0), "python");
 }
 
 void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with) {

@@ -36,8 +36,11 @@ struct Generator {
   uint64_t seed = 0;
   uint64_t step = 0;
 };
-Generator& generator();              // one for all devices, so that a model gives the same numbers anywhere
-Generator next_random_state();       // takes one step; safe from several threads
+Generator& generator();         // one for all devices, so that a model gives the same numbers anywhere
+Generator next_random_state();  // takes one step; safe from several threads
+
+// A call of something that is no kernel, given the addresses of its operands.
+using HostBody = std::function<void(void* const* operands)>;
 
 class Program {
  public:
@@ -48,9 +51,9 @@ class Program {
 
   // Calls, in running order; each returns the position of the call.
   int add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots);
-  int add_copy(int from, int to, int64_t bytes);  // between devices, or on one
-  int add_random_step(int slot);                  // writes the next {seed, step} into the slot
-  int add_host_call(std::function<void()> body);  // Python inside a program
+  int add_copy(int from, int to, int64_t bytes);                    // between devices, or on one
+  int add_random_step(int slot);                                    // writes the next {seed, step} into the slot
+  int add_host_call(HostBody body, const std::vector<int>& slots);  // Python inside a program
 
   // Ends the building: one arena per device, from the pool or from another program that never runs at the same time.
   void seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with);
@@ -92,10 +95,10 @@ class Program {
   std::vector<Slot> slots_;
   std::vector<Call> calls_;
   std::vector<int> operand_slots_;
-  std::vector<void*> operands_;               // addresses, refreshed when a slot is bound
-  std::vector<std::vector<size_t>> uses_;     // slot -> positions in operands_
+  std::vector<void*> operands_;            // addresses, refreshed when a slot is bound
+  std::vector<std::vector<size_t>> uses_;  // slot -> positions in operands_
   std::deque<Arguments> arguments_;
-  std::deque<std::function<void()>> host_calls_;
+  std::deque<HostBody> host_calls_;
   struct CopyArgs;
   struct RandomArgs;
   std::deque<std::shared_ptr<void>> internal_args_;

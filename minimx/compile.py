@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import _core
+from .context import Context
 from .graph import Device, Graph, Node, Value, topological, variable
 from .op import Op, Shape
 from .passes.expand import expand
 from .passes.fuse import fuse
 from .passes.gradient import gradient, state_updates
 from .passes.infer import infer
-from .passes.lower import Buffer, Key, Lowered, lower
+from .passes.lower import Buffer, Call, Key, Lowered, lower
 from .passes.place import place
 from .passes.plan import Plan, plan
 from .passes.ride import ride
@@ -185,9 +186,27 @@ def link(
         elif call.kind == "random_step":
             program.add_random_step(operands[0])
         else:
-            program.add_host_call(call.body)
+            program.add_host_call(_host_body(call), operands)
     program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
+
+
+def _host_body(call: Call) -> Callable[[list[int]], None]:
+    """Python code of a call, given the addresses of the call's operands."""
+    buffers, count = call.operands(), len(call.reads)
+
+    def run(addresses: list[int]) -> None:
+        arrays = [None if b is None else _at(a, b) for a, b in zip(addresses, buffers, strict=True)]
+        call.body(arrays[:count], arrays[count:])  # type: ignore[misc]
+
+    return run
+
+
+def _at(address: int, buffer: Buffer) -> _core.Array:
+    """A buffer of a running program as an array."""
+    context = Context(*buffer.device)
+    storage = _core.wrap(context.device, address, buffer.nbytes, None)
+    return _core.make(storage, 0, tuple(buffer.shape), buffer.dtype, context)
 
 
 def show(stage: str, result: Any) -> Any:

@@ -81,6 +81,10 @@ class Op:
         """Names of all outputs, hidden ones included."""
         return self.outputs
 
+    def aux_names(self, p: Any) -> tuple[str, ...]:
+        """The inputs that are auxiliary states."""
+        return self.aux
+
     def visible(self, p: Any) -> int:
         """How many of the outputs a user sees."""
         return len(self.output_names(p))

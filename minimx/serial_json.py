@@ -48,9 +48,10 @@ def to_document(heads: Sequence[Head]) -> dict[str, Any]:
             entry["attrs"] = dict(sorted(node.attrs.items(), key=lambda item: item[0].encode()))
         entry["inputs"] = []
         names = node.op.input_names(node.params) if node.op else ()
+        written = (*node.op.aux_names(node.params), *node.op.mutates) if node.op else ()
         for i, (child, output) in enumerate(node.inputs):
             version = 0
-            if node.op and i < len(names) and (names[i] in node.op.aux or names[i] in node.op.mutates):
+            if i < len(names) and names[i] in written:
                 version = changes[child] = changes.get(child, 0) + 1
             entry["inputs"].append([number[child], output, version])
         entries.append(entry)

@@ -84,10 +84,11 @@ def auxiliary_nodes(nodes: Iterable[SymbolNode]) -> set[SymbolNode]:
     """The variables that some operator uses as auxiliary state."""
     found = set()
     for node in nodes:
-        if node.op is not None and node.op.aux:
+        states = node.op.aux_names(node.params) if node.op is not None else ()
+        if states:
             names = node.op.input_names(node.params)
             for name, (child, _) in zip(names, node.inputs, strict=False):
-                if name in node.op.aux and child.op is None:
+                if name in states and child.op is None:
                     found.add(child)
     return found
 

@@ -350,3 +350,15 @@ def test_dropout_gradient_uses_the_same_mask():
     y.backward()
     np.testing.assert_array_equal(x.grad.asnumpy(), y.asnumpy())
     assert 0 < (y.asnumpy() == 0).sum() < 1000
+
+
+def test_batch_norm_statistics_move_with_backward():
+    data = variable(np.arange(8).reshape(4, 2))
+    gamma, beta = mx.nd.ones((2,)), mx.nd.zeros((2,))
+    mean, var = mx.nd.zeros((2,)), mx.nd.ones((2,))
+    with autograd.record():
+        y = mx.nd.BatchNorm(data, gamma, beta, mean, var, momentum=0.5, fix_gamma=False)
+    np.testing.assert_array_equal(mean.asnumpy(), [0, 0])
+    y.backward()
+    np.testing.assert_allclose(mean.asnumpy(), [1.5, 2])
+    np.testing.assert_allclose(var.asnumpy(), [3, 3])

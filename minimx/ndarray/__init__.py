@@ -23,11 +23,15 @@ __all__ = [
 
 def _written(namespace: str) -> dict[str, Any]:
     """The functions of mx.nd's namespaces that are not derived from one operator."""
-    if namespace != "random":
-        return {}
-    from .. import random
+    if namespace == "op":
+        from ..operator import Custom
 
-    return {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+        return {"Custom": Custom}
+    if namespace == "random":
+        from .. import random
+
+        return {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+    return {}
 
 
 __getattr__, __dir__ = open_namespace(__name__, _written)

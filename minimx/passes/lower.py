@@ -73,7 +73,7 @@ class Call:
     node: str
     inplace: tuple[int, ...] = ()  # reads whose memory the first write may take over
     scratch: Buffer | None = None
-    body: Callable[[], None] | None = None
+    body: Callable[[list, list], None] | None = None
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
@@ -94,12 +94,14 @@ class Lowered:
 class Emit:
     """What an operator's `lower` writes its calls to."""
 
-    def __init__(self) -> None:
+    def __init__(self, train: bool = False) -> None:
+        self.train = train
         self.calls: list[Call] = []
         self.buffers: dict[Value, Buffer] = {}
         self.bound: dict[Key, Buffer] = {}
         self.node: Node | None = None
         self.random: dict[Device, Buffer] = {}
+        self._shared: dict[Node, Any] = {}
 
     # ---- for operators ----------------------------------------------------------------------------------------------
 
@@ -169,13 +171,19 @@ class Emit:
         self._streams = getattr(self, "_streams", 0) + 1
         return self._streams
 
-    def host(self, name: str, body: Callable[[], None], ins: Sequence[Value], outs: Sequence[Value]) -> Call:
-        """Python inside the program: `body` runs with the GIL; what it reads and writes stays alive meanwhile."""
+    def host(self, name: str, body: Callable[[list, list], None], ins: Sequence[Value], outs: Sequence[Value]) -> Call:
+        """Python inside the program: `body(reads, writes)` runs with the GIL, on arrays that are valid until it returns."""
         reads = [self.buffer(v) for v in ins]
         writes = [self.buffer(v) for v in outs]
         call = Call("host", name, {}, reads, writes, self.device, self._name(), body=body)
         self.calls.append(call)
         return call
+
+    def shared(self, node: Node, make: Callable[[], Any]) -> Any:
+        """Something that the calls of one node of the user's symbol have in common; made by the first that asks."""
+        if node not in self._shared:
+            self._shared[node] = make()
+        return self._shared[node]
 
     def copy(self, source: Value | Buffer, target: Value | Buffer) -> None:
         """The same bytes in another place, on this or another device."""
@@ -230,7 +238,7 @@ class Emit:
 
 def lower(graph: Graph) -> Lowered:
     """The calls of a graph."""
-    emit = Emit()
+    emit = Emit(graph.train)
     for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary), ("grad", graph.accumulators)):
         for name, value in values.items():
             emit.bind(value, (kind, name))
