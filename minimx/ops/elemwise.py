@@ -280,6 +280,7 @@ binary(
 binary("maximum", (lambda a, b, y: a >= b, lambda a, b, y: b > a), "The larger of a and b.")
 binary("minimum", (lambda a, b, y: a <= b, lambda a, b, y: b < a), "The smaller of a and b.")
 binary("hypot", (lambda a, b, y: a / y, lambda a, b, y: b / y), "sqrt(a² + b²).")
+binary("logaddexp", (lambda a, b, y: F.exp(a - y), lambda a, b, y: F.exp(b - y)), "log(exp(a) + exp(b)).")
 for _name, _doc in (
     ("equal", "1 where a = b, else 0."),
     ("not_equal", "1 where a ≠ b, else 0."),

@@ -102,6 +102,7 @@ ARITHMETIC = {
     "mod": (modulo, (0.1, 0.9), (1, 2), 0.95),
     "power": (power, (0.3, 2), (-2, 2), 1.75),
     "hypot": (np.hypot, (0.3, 2), (0.3, 2), 1.25),
+    "logaddexp": (np.logaddexp, (-2, 2), (-2, 2), 0.5),
 }
 SAME = {"add": "elemwise_add", "sub": "elemwise_sub", "mul": "elemwise_mul", "div": "elemwise_div"}
 SCALAR = {"add": "_plus_scalar", "sub": "_minus_scalar"}
