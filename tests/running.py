@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from cases import Case, Input, Real
 
 import minimx as mx
 from minimx.compile import Options
@@ -25,6 +26,28 @@ def symbol_of(op: str, params: Mapping[str, Any], names: Sequence[str]) -> Any:
 def input_names(op: str, params: Mapping[str, Any], count: int) -> list[str]:
     operator = find(op)
     return list(operator.input_names(operator.parse(dict(params), count=count)))
+
+
+def inputs_of(case: Case, dtype: str) -> dict[str, np.ndarray]:
+    """The inputs by name, as they are fed in."""
+    arrays = case.typed(dtype)
+    return dict(zip(input_names(case.op, case.params, len(arrays)), arrays, strict=True))
+
+
+def stands_for_reals(given: Input) -> bool:
+    return isinstance(given, Real) or (isinstance(given, np.ndarray) and given.dtype.kind == "f")
+
+
+def differentiable(case: Case, inputs: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the inputs whose gradients are checked."""
+    if case.grads is not None:
+        return list(case.grads)
+    states = find(case.op).aux
+    return [
+        name
+        for (name, a), given in zip(inputs.items(), case.inputs, strict=True)
+        if name not in states and a.dtype.kind == "f" and stands_for_reals(given)
+    ]
 
 
 class Running:

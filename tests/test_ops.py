@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from cases import Real, all_cases
-from running import Running, input_names, symbol_of
+from cases import all_cases
+from running import Running, differentiable, input_names, inputs_of, stands_for_reals, symbol_of
 
 import minimx as mx
 from minimx import _core
@@ -23,16 +23,6 @@ EVERY = 48  # inputs up to this size are differentiated element by element, larg
 def over(cases):
     """The test runs for each of these cases."""
     return pytest.mark.parametrize("case", cases, ids=[c.id for c in cases])
-
-
-def inputs_of(case, dtype):
-    """The inputs by name, as they are fed in."""
-    arrays = case.typed(dtype)
-    return dict(zip(input_names(case.op, case.params, len(arrays)), arrays, strict=True))
-
-
-def stands_for_reals(given):
-    return isinstance(given, Real) or (isinstance(given, np.ndarray) and given.dtype.kind == "f")
 
 
 def twin_inputs(inputs):
@@ -72,18 +62,6 @@ def assert_near(case, got, expected, what, terms=None):
 def head_gradients(outputs, seed=1):
     generator = np.random.default_rng(seed)
     return [generator.uniform(-1, 1, o.shape).astype(o.dtype) for o in outputs]
-
-
-def differentiable(case, inputs):
-    """Names of the inputs whose gradients are checked."""
-    if case.grads is not None:
-        return list(case.grads)
-    states = find(case.op).aux
-    return [
-        name
-        for (name, a), given in zip(inputs.items(), case.inputs, strict=True)
-        if name not in states and a.dtype.kind == "f" and stands_for_reals(given)
-    ]
 
 
 REPEATABLE = [c for c in CASES if not find(c.op).random]

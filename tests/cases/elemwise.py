@@ -136,9 +136,11 @@ def arithmetic(name):
         length = 35
         yield Case(f"broadcast_{name}", [real(*left, **a), real(*right, **b)], {}, twin, length=length)
     yield Case(scalar_op, [real(*SHAPE, **a)], {"scalar": scalar}, lambda x: twin(x, scalar))
+    yield Case(scalar_op, [real(*SHAPE, **a)], {"is_int": False}, lambda x: twin(x, 1.0))
     if name in REVERSE:
         left = 0.5 if name != "power" else 2.5
         yield Case(REVERSE[name], [real(*SHAPE, **b)], {"scalar": left}, lambda x: twin(left, x))
+        yield Case(REVERSE[name], [real(*SHAPE, **b)], {"is_int": False}, lambda x: twin(1.0, x))
 
 
 def whole_arithmetic(name):
@@ -160,7 +162,7 @@ def extreme(name, twin):
         f"broadcast_{name}", [real(3, 1, 7, distinct=True), real(1, 5, 1, low=-1, distinct=True)], {}, twin, length=35
     )
     yield Case(f"_{name}_scalar", [real(*SHAPE, away_from=(0.5,))], {"scalar": 0.5}, lambda x: twin(x, 0.5))
-    yield Case(f"_{name}_scalar", [real(*SHAPE, away_from=(1.0,))], {}, lambda x: twin(x, 1.0))
+    yield Case(f"_{name}_scalar", [real(*SHAPE, away_from=(1.0,))], {"is_int": False}, lambda x: twin(x, 1.0))
 
 
 def comparison(name):
@@ -170,7 +172,7 @@ def comparison(name):
     yield Case(f"broadcast_{name}", [whole(3, 1, 7, low=-1, high=2), whole(5, 7, low=-1, high=2)], {}, twin)
     for scalar in (0.0, 1.0):
         compare = lambda x, s=scalar: COMPARISONS[name](x, s).astype(x.dtype)  # noqa: E731
-        yield Case(f"_{name}_scalar", [a], {"scalar": scalar}, compare, dtypes=INTEGERS)
+        yield Case(f"_{name}_scalar", [a], {"scalar": scalar, "is_int": scalar > 0}, compare, dtypes=INTEGERS)
 
 
 BINARY = [
@@ -241,6 +243,13 @@ DTYPES = [
         [real(2, 3), real(4, dtype="float32")],
         {"num_outputs": 2, "cast_narrow": True},
         lambda a, b: (a, b),
+        grads=(),
+    ),
+    Case(
+        "amp_multicast",
+        [real(2, 3, dtype="float16"), real(4), real(1, dtype="float64")],
+        {"num_outputs": 3},
+        lambda *arrays: arrays,
         grads=(),
     ),
 ]

@@ -118,6 +118,7 @@ CASES = [
         {"size": 3, "axis": 1, "mode": "wrap"},
         place(3, 1, wrap),
     ),
+    Case("_place", [real(1, 3), whole(1, 3, high=4)], {"size": 4, "axis": 0}, place(4, 0)),
     Case("batch_take", [real(4, 5), whole(4, high=5)], {}, lambda x, i: x[np.arange(4), i.astype(int)]),
     Case("fill_element_0index", [real(4, 5), real(4), whole(4, high=5)], {}, fill_rows),
     Case("one_hot", [whole(2, 3, low=-1, high=6)], {"depth": 4}, one_hot(4), grads=[]),

@@ -1,0 +1,56 @@
+"""What every operator owes: cases in which each parameter takes several values, and kernels that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from cases import all_cases
+
+from minimx import _core, ops
+from minimx.op import OPERATORS, find
+from minimx.params import Enum
+
+CASES = all_cases()
+over_operators = pytest.mark.parametrize("name", OPERATORS)
+
+# Values that a case cannot have: take refuses "raise", and a range that is inferred needs a neighbour.
+WITHOUT_A_CASE = {("take", "mode"): {"raise"}, ("_arange", "infer_range"): {True}}
+ACCEPTED = "accepted"  # how the documentation of parameters begins that are there for old programs only
+
+
+def cases_of(name):
+    return [c for c in CASES if find(c.op).name == name]
+
+
+@over_operators
+def test_has_a_case(name):
+    assert cases_of(name), f"no file of tests/cases has a case of {name}"
+
+
+@over_operators
+def test_every_parameter_takes_several_values(name):
+    op = OPERATORS[name]
+    cases = [op.parse(dict(c.params), count=len(c.inputs)) for c in cases_of(name)]
+    for key, param in op.params.items():
+        values = {getattr(p, key) for p in cases} | WITHOUT_A_CASE.get((name, key), set())
+        if param.doc.startswith(ACCEPTED):
+            continue
+        assert len(values) >= 2, f"all cases have {key} = {values}"
+        if isinstance(param, Enum):
+            missing = set(param.choices) - values
+            assert not missing, f"no case has {key} = {' or '.join(sorted(missing))}"
+
+
+@over_operators
+def test_defaults_are_allowed_values(name):
+    for key, param in OPERATORS[name].params.items():
+        if not param.required and param.default is not None:
+            assert param.parse(param.default) == param.default, key
+            assert param.parse(str(param.default)) == param.default, f"{key} from a file"
+
+
+def test_kernels_that_operators_name_exist():
+    families = {kernel.split(".")[0] for kernel in _core.device("cpu", 0).kernels()}
+    for file in Path(ops.__file__).parent.glob("*.py"):
+        for kernel in re.findall(r'\bemit\(\s*"(\w+)"|\bkernel = "(\w+)"', file.read_text()):
+            assert set(kernel) & families, f"{file.name} names the kernel {''.join(kernel)}, which does not exist"
