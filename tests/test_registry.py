@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cases import all_cases
+from running import Running, differentiable, inputs_of
 
 from minimx import _core, ops
 from minimx.op import OPERATORS, find
@@ -16,6 +17,10 @@ over_operators = pytest.mark.parametrize("name", OPERATORS)
 # Values that a case cannot have: take refuses "raise", and a range that is inferred needs a neighbour.
 WITHOUT_A_CASE = {("take", "mode"): {"raise"}, ("_arange", "infer_range"): {True}}
 ACCEPTED = "accepted"  # how the documentation of parameters begins that are there for old programs only
+
+
+# Kernels that no operator runs.
+FOR_BENCHMARKS = {"peak"}
 
 
 def cases_of(name):
@@ -47,6 +52,19 @@ def test_defaults_are_allowed_values(name):
         if not param.required and param.default is not None:
             assert param.parse(param.default) == param.default, key
             assert param.parse(str(param.default)) == param.default, f"{key} from a file"
+
+
+def test_every_kernel_has_an_operator():
+    used = set(FOR_BENCHMARKS)
+    for case in CASES:
+        for dtype in case.dtypes:
+            inputs = inputs_of(case, dtype)
+            running = Running(case.op, case.params, inputs, differentiable(case, inputs))
+            running.forward(True)
+            calls = running.executor._programs[True].lowered.calls
+            used |= {call.kernel.split(".")[0] for call in calls}
+    families = {kernel.split(".")[0] for kernel in _core.device("cpu", 0).kernels()}
+    assert not families - used, f"nobody runs {', '.join(sorted(families - used))}"
 
 
 def test_kernels_that_operators_name_exist():

@@ -107,18 +107,35 @@ CASES = [
     conv((2, 5, 6, 6), (3, 5, 1, 1), (3,), kernel=(1, 1), stride=(2, 2), cudnn_off=True, length=30),
     conv((2, 3, 17), (4, 3, 3), (4,), kernel=(3,), stride=(2,), dilate=(2,), pad=(1,), layout="NCW", length=60),
     conv((1, 2, 4, 5, 6), (3, 2, 2, 3, 2), kernel=(2, 3, 2), pad=(0, 1, 0), length=120),
-    Case(
-        "Convolution",
-        [real(2, 6, 7, 3), real(4, 3, 2, 3), real(4)],
-        {"kernel": (3, 2), "num_filter": 4, "layout": "NHWC", "pad": (1, 0)},
-        channels_last(Twin((3, 2), pad=(1, 0)).forward),
-        length=100,
+    conv((1, 2, 4, 5), (3, 2, 2, 2), (3,), kernel=(2, 2), layout="NCHW", length=40),
+    conv((1, 2, 3, 4, 5), (3, 2, 2, 2, 2), (3,), kernel=(2, 2, 2), layout="NCDHW", length=80),
+    *(
+        Case(
+            "Convolution",
+            [real(2, *size, 3), real(4, *kernel, 3), real(4)],
+            {"kernel": kernel, "num_filter": 4, "layout": layout, "pad": pad},
+            channels_last(Twin(kernel, pad=pad).forward),
+            length=100,
+        )
+        for layout, size, kernel, pad in (
+            ("NWC", (9,), (3,), (1,)),
+            ("NHWC", (6, 7), (3, 2), (1, 0)),
+            ("NDHWC", (3, 4, 3), (2, 3, 1), (0, 1, 0)),
+        )
     ),
     Case(
         "_scaled_convolution",
         [real(2, 3, 6, 6), real(4, 3, 3, 3), real(4), real(4)],
         {"kernel": (3, 3)},
         scaled,
+        grads=(),
+        length=60,
+    ),
+    Case(
+        "_scaled_convolution",
+        [real(2, 4, 9), real(6, 2, 2), real(6), real(6)],
+        {"kernel": (2,), "stride": (2,), "dilate": (3,), "pad": (1,), "num_group": 2},
+        lambda x, w, shift, scale: Twin((2,), (2,), (3,), (1,), 2).forward(x, w) * scale[:, None] + shift[:, None],
         grads=(),
         length=60,
     ),
@@ -183,11 +200,21 @@ CASES = [
         given={"target_shape": (8, 7), "pad": ()},
         length=40,
     ),
-    Case(
-        "Deconvolution",
-        [real(2, 5, 3), real(3, 4, 2)],
-        {"kernel": (4,), "num_filter": 2, "stride": (2,), "layout": "NWC"},
-        channels_last(Twin((4,), (2,)).data_gradient((2, 2, 12))),
-        length=40,
+    deconv((1, 2, 5), (2, 3, 2), (1, 3, 6), kernel=(2,), layout="NCW", length=10),
+    deconv((1, 2, 3, 4), (2, 3, 2, 2), (1, 3, 4, 5), kernel=(2, 2), layout="NCHW", length=20),
+    deconv((1, 2, 2, 3, 2), (2, 3, 2, 1, 2), (1, 3, 3, 3, 3), kernel=(2, 1, 2), layout="NCDHW", length=20),
+    *(
+        Case(
+            "Deconvolution",
+            [real(2, *size, 3), real(3, *kernel, 2)],
+            {"kernel": kernel, "num_filter": 2, "stride": stride, "layout": layout},
+            channels_last(Twin(kernel, stride).data_gradient((2, 2, *out))),
+            length=40,
+        )
+        for layout, size, kernel, stride, out in (
+            ("NWC", (5,), (4,), (2,), (12,)),
+            ("NHWC", (3, 4), (2, 3), (2, 1), (6, 6)),
+            ("NDHWC", (2, 3, 2), (1, 2, 2), (1, 2, 1), (2, 6, 3)),
+        )
     ),
 ]

@@ -67,11 +67,11 @@ def pool(data, out, kernel, pool_type="max", given=None, **params):
     return Case("Pooling", [x], told, twin, length=int(np.prod(kernel)))
 
 
-def gradient(data, out, kernel, pool_type, **params):
+def gradient(data, out, kernel, pool_type, given=None, **params):
     twin = Twin(data[2:], out, kernel, pool_type, **params)
     inputs = [real(*data[:2], *out), real(*data, distinct=True), real(*data[:2], *out, low=2.0, high=3.0)]
     inputs = inputs[: {"max": 2, "lp": 3}.get(pool_type, 1)]
-    told = {"kernel": kernel, "pool_type": pool_type, "shape": data, **params}
+    told = {"kernel": kernel, "pool_type": pool_type, "shape": data, **params, **(given or {})}
     return Case("_pooling_gradient", inputs, told, twin.gradient(data), grads=(), length=int(np.prod(kernel)))
 
 
@@ -96,15 +96,27 @@ CASES = [
     pool((2, 3, 9), (5,), (3,), stride=(2,), given={"pooling_convention": "same"}),
     pool((1, 2, 5, 4, 6), (2, 2, 3), (2, 2, 2), "avg", stride=(2, 2, 2)),
     pool((1, 2, 5, 4, 6), (3, 2, 3), (2, 2, 2), stride=(2, 2, 2), given=FULL),
-    Case(
-        "Pooling",
-        [real(2, 6, 7, 3)],
-        {"kernel": (2, 2), "pool_type": "avg", "stride": (2, 2), "layout": "NHWC"},
-        last(Twin((6, 7), (3, 3), (2, 2), "avg", (2, 2))),
-        length=4,
+    pool((2, 3, 7), (3,), (2,), "sum", stride=(2,), given={"layout": "NCW"}),
+    pool((1, 2, 3, 4, 3), (2, 3, 2), (2, 2, 2), "avg", given={"layout": "NCDHW"}),
+    *(
+        Case(
+            "Pooling",
+            [real(2, *size, 3)],
+            {"kernel": kernel, "pool_type": "avg", "stride": kernel, "layout": layout},
+            last(Twin(size, out, kernel, "avg", kernel)),
+            length=8,
+        )
+        for layout, size, kernel, out in (
+            ("NWC", (7,), (2,), (3,)),
+            ("NHWC", (6, 7), (2, 2), (3, 3)),
+            ("NDHWC", (4, 2, 3), (2, 1, 2), (2, 2, 1)),
+        )
     ),
     gradient((2, 3, 7, 8), (3, 4), (2, 2), "max", stride=(2, 2)),
     gradient((2, 3, 7, 7), (4, 4), (3, 3), "avg", stride=(2, 2), pad=(1, 1), count_include_pad=False),
     gradient((2, 3, 7), (6,), (2,), "sum"),
+    gradient((2, 3, 5, 6), (1, 1), (5, 6), "avg", given=WHOLE | {"kernel": ()}),
+    gradient((2, 3, 6, 6), (4, 4), (3, 3), "avg", stride=(2, 2), pad=(1, 1), given=FULL),
+    gradient((2, 3, 9), (5,), (3,), "max", stride=(2,), given={"pooling_convention": "same"}),
     gradient((2, 3, 4, 4), (2, 2), (2, 2), "lp", stride=(2, 2), p_value=3),
 ]
