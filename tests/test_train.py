@@ -21,7 +21,7 @@ class Sgd:
         self.states = {}
 
     def step(self, name, weight, grad):
-        state = self.states.setdefault(name, mx.nd.zeros(weight.shape))
+        state = self.states.setdefault(name, mx.nd.zeros(weight.shape, ctx=weight.context))
         wd = self.wd if name.endswith(("_weight", "_gamma")) else 0.0
         mx.nd.sgd_mom_update(weight, grad, state, out=weight, wd=wd, **self.options)
 
