@@ -3,8 +3,8 @@
     python benchmarks/overhead.py [--json FILE]
 
 The step is the 13-64-64-1 regression network of the tutorials at batch 50: feed a batch from NumPy, forward, backward, update
-by RMSProp (as the peers were measured) or SGD. The eager operation is `a + 1` on a 2x2 array. Peers run in the same process, one
-after the other within each repetition, when they are installed.
+by RMSProp (as the peers were measured) or SGD. The eager operation is `a + 1` on a 2x2 array. Peers run in the same process,
+one after the other within each repetition, when they are installed.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def show_progress(epoch: int, done: int, total: int, loss: float, start: float) 
     print("\r" + text if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() and done < total else "\n")
 
 
-def train(executor, images, labels, epochs: int, learning_rate: float = 0.1, momentum: float = 0.9) -> None:
+def train(executor, images, labels, epochs: int, learning_rate: float = 0.05, momentum: float = 0.9) -> None:
     weights = [n for n in executor.arg_dict if n not in ("data", "softmax_label")]
     states = {n: mx.nd.zeros(executor.arg_dict[n].shape) for n in weights}
     total = len(images) // BATCH

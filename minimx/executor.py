@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .base import GraphError, ShapeError, dtype_name
+from . import _core
+from .base import GraphError, ShapeError, dtype_name, numpy_dtype
 from .compile import Compiled, Options, compile_symbol, describe
 from .context import Context
 from .ndarray import NDArray, array, empty, ones, zeros
@@ -46,7 +47,8 @@ class Executor:
         self._trained = False  # whether the last forward pass left what a backward pass needs
         self._monitor: Callable[[str, NDArray], Any] | None = None
         self._monitor_all = False
-        self._head_grads: list[NDArray | None] = []
+        self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
+        self._head_grads_are_ones = False
         self._make_outputs()
 
     # ---- arrays -----------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class Executor:
         if not self._trained:
             raise GraphError("backward() needs forward(is_train=True) before it")
         compiled = self._programs[True]
-        if out_grads is not None or self._head_grads:
+        if out_grads is not None or not self._head_grads_are_ones:
             self._set_head_grads(out_grads, compiled)
         compiled.program.run(compiled.mark, compiled.end)
 
@@ -120,6 +122,8 @@ class Executor:
             raise ShapeError(f"forward(): {name} is bound with shape {target.shape}, got {tuple(shape)}")
         if isinstance(value, NDArray):
             value.copyto(target)
+        elif target.context.device_type != "gpu" and isinstance(value, np.ndarray) and target.dtype_name != "bfloat16":
+            np.copyto(host_view(target), value, casting="unsafe")
         else:
             target[:] = value
 
@@ -134,6 +138,7 @@ class Executor:
             raise GraphError(f"backward(): {len(self.outputs)} head gradients are needed, got {len(out_grads)}")
         given = list(out_grads) or [None] * len(self.outputs)
         self._head_grads = []
+        self._head_grads_are_ones = not out_grads
         for i, (output, grad) in enumerate(zip(self.outputs, given, strict=True)):
             if grad is None:
                 grad = ones(output.shape, output.context, output.dtype)
@@ -387,6 +392,11 @@ def _resized(old: NDArray, shape: tuple[int, ...], may_grow: bool, name: str) ->
             f"reshape(): {name} would grow from {old.shape} to {shape}; pass allow_up_sizing=True if that is meant"
         )
     return zeros(shape, old.context, old.dtype)
+
+
+def host_view(value: NDArray) -> np.ndarray:
+    """The memory of an array on the CPU, as NumPy sees it."""
+    return _core.view(value._storage, value._offset, value.shape, numpy_dtype(value.dtype_name))
 
 
 def bind_array(compiled: Compiled, key: tuple[str, Any], value: NDArray) -> None:

@@ -6,17 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
-from .base import GraphError, ShapeError, dtype_name, numpy_dtype
+from .base import GraphError, ShapeError, dtype_name
 from .compile import Options, compile_graph, differentiate, link_graph
-from .executor import Executor, bind_array
+from .executor import Executor, bind_array, host_view
 from .ndarray import NDArray, zeros
 from .passes.update import Rule, update
-
-
-def host_view(value: NDArray) -> np.ndarray:
-    """The memory of an array on the CPU, as NumPy sees it."""
-    return _core.view(value._storage, value._offset, value.shape, numpy_dtype(value.dtype_name))
 
 
 class TrainStep:
