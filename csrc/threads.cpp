@@ -150,15 +150,22 @@ std::atomic<Pool*> pool{nullptr};
 std::mutex pool_mutex;
 std::atomic<int> wanted{0};
 
+// The child of a fork has no workers: it forgets the pool, whose memory stays as the parent left it, and makes its own.
+// The mutex is held across the fork, so that the child does not inherit it locked by a thread that it does not have.
+void forget_pool_on_fork() {
+  pthread_atfork([] { pool_mutex.lock(); }, [] { pool_mutex.unlock(); },
+                 [] {
+                   pool.store(nullptr);
+                   pool_mutex.unlock();
+                 });
+}
+
 Pool& the_pool() {
   if (Pool* p = pool.load(std::memory_order_acquire)) return *p;
+  static std::once_flag once;
+  std::call_once(once, forget_pool_on_fork);
   std::lock_guard<std::mutex> lock(pool_mutex);
-  if (!pool.load()) {
-    static std::once_flag once;
-    // The child of a fork has no workers: forget the pool (its memory stays with the parent's image) and start anew.
-    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); }); });
-    pool.store(new Pool(thread_count()), std::memory_order_release);
-  }
+  if (!pool.load()) pool.store(new Pool(thread_count()), std::memory_order_release);
   return *pool.load();
 }
 
@@ -173,7 +180,7 @@ int thread_count() {
 void set_thread_count(int threads) {
   std::lock_guard<std::mutex> lock(pool_mutex);
   wanted.store(threads < 1 ? 1 : threads);
-  pool.store(nullptr);  // idle workers of the old pool sleep for good; this is for tests and start-up
+  pool.store(nullptr);  // idle workers of the old pool sleep for good
 }
 
 void run_parallel(int64_t tasks, Task task, void* state) { the_pool().run(tasks, task, state); }
