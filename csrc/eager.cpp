@@ -20,6 +20,7 @@ thread_local bool training = false;
 // What Python provides: see `connect` below.
 struct {
   PyObject* compile = nullptr;
+  PyObject* compile_steered = nullptr;
   PyObject* compile_scalar = nullptr;
   PyObject* parse_scalar = nullptr;
   PyObject* record = nullptr;
@@ -42,9 +43,9 @@ struct Plan {
   std::shared_ptr<Program> program;  // null: a scalar operator that cannot take its scalar from a slot
   std::vector<OutputType> outputs;
   int64_t visible = 0;
-  int64_t scalar_position = 0;
-  bool in_place = false;  // outputs may share memory with an input of the same extent
-  bool idle = false;      // nothing to do: no output has an element
+  int64_t numbers_at = 0;  // where numbers that are no inputs stand among the operands
+  uint64_t in_place = 0;   // bit i: the first output may share memory with input i when both have the same extent
+  bool idle = false;       // nothing to do: no output has an element
   bool release_gil = false;
 
   Plan() = default;
@@ -124,18 +125,18 @@ void keep_plan(const Key& key, PyObject* params, const PlanPtr& plan) {
   ++plan_count;
 }
 
-// Reads what Python's compile gives: (program, ((shape, dtype), ...), visible outputs, in place, scalar position).
+// Reads what Python's compile gives: (program, ((shape, dtype), ...), visible outputs, in place, place of the
+// numbers).
 PlanPtr read_plan(PyObject* made) {
   PyObject *program = nullptr, *types = nullptr;
-  long long visible = 0, position = 0;
-  int in_place = 0;
-  if (!PyArg_ParseTuple(made, "OO!LpL", &program, &PyTuple_Type, &types, &visible, &in_place, &position))
+  long long visible = 0, position = 0, in_place = 0;
+  if (!PyArg_ParseTuple(made, "OO!LLL", &program, &PyTuple_Type, &types, &visible, &in_place, &position))
     return nullptr;
   auto plan = std::make_shared<Plan>();
   plan->program = bridge.unwrap_program(program);
   plan->visible = visible;
-  plan->in_place = in_place != 0;
-  plan->scalar_position = position;
+  plan->in_place = static_cast<uint64_t>(in_place);
+  plan->numbers_at = position;
   plan->idle = PyTuple_GET_SIZE(types) > 0;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); ++i) {
     PyObject *shape = nullptr, *name = nullptr;
@@ -239,9 +240,13 @@ bool check_out(PyObject* op, const Plan& plan, PyObject* const* given, size_t co
   return true;
 }
 
-// Runs the plan on `operands` (inputs and the scalar, if any), into `out` or fresh arrays. Returns what the user gets.
+constexpr size_t kNumberBytes = 8;
+
+// Runs the plan on the inputs (and `numbers`, each in kNumberBytes), into `out` or fresh arrays. Returns what the user
+// gets.
 PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject* const* inputs, size_t count,
-                  const void* scalar, Device& device, PyObject* context, PyObject* out, bool hidden) {
+                  const char* numbers, size_t number_count, Device& device, PyObject* context, PyObject* out,
+                  bool hidden) {
   Outputs outputs;
   std::vector<std::pair<size_t, PyObject*>> copies;  // output number -> the array that gets it afterwards
   PyObject* const* given = nullptr;
@@ -263,7 +268,10 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
       bool direct = true;
       for (size_t k = 0; k < count; ++k) {
         const Array& input = *as_array(inputs[k]);
-        if (overlap(target, input)) direct = direct && plan->in_place && same_extent(target, input);
+        if (overlap(target, input)) {
+          const bool allowed = i == 0 && k < 64 && (plan->in_place >> k & 1);
+          direct = direct && allowed && same_extent(target, input);
+        }
       }
       if (direct) {
         outputs.arrays.push_back(Py_NewRef(given[i]));
@@ -280,18 +288,18 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
   if (!plan->idle) {
     void* few[kMaxOperands];
     std::vector<void*> many;
-    const size_t total = count + plan->outputs.size() + (scalar ? 1 : 0);
+    const size_t total = count + plan->outputs.size() + number_count;
     void** operands = few;
     if (total > kMaxOperands) {
       many.resize(total);
       operands = many.data();
     }
     size_t n = 0;
-    for (size_t k = 0; k < count; ++k) {
-      if (scalar && n == static_cast<size_t>(plan->scalar_position)) operands[n++] = const_cast<void*>(scalar);
-      operands[n++] = as_array(inputs[k])->data();
+    for (size_t k = 0; k <= count; ++k) {
+      if (k == static_cast<size_t>(plan->numbers_at))
+        for (size_t i = 0; i < number_count; ++i) operands[n++] = const_cast<char*>(numbers + i * kNumberBytes);
+      if (k < count) operands[n++] = as_array(inputs[k])->data();
     }
-    if (scalar && n == static_cast<size_t>(plan->scalar_position)) operands[n++] = const_cast<void*>(scalar);
     for (PyObject* array : outputs.arrays) operands[n++] = as_array(array)->data();
     if (plan->release_gil) {
       struct Released {
@@ -407,7 +415,7 @@ PyObject* run_operator(PyObject* op, PyObject* params, PyObject* context, PyObje
     note_work(*plan, inputs, count);
     keep_plan(key, params, plan);
   }
-  return execute(op, params, plan, inputs, count, nullptr, *device, context, out, hidden);
+  return execute(op, params, plan, inputs, count, nullptr, 0, *device, context, out, hidden);
 }
 
 PyObject* run_scalar(PyObject* op, PyObject* scalar, PyObject* out, PyObject* input) {
@@ -435,15 +443,57 @@ PyObject* run_scalar(PyObject* op, PyObject* scalar, PyObject* out, PyObject* in
     keep_plan(key, Py_None, plan);
   }
   if (plan->program) {
-    alignas(8) char bytes[8];
+    alignas(kNumberBytes) char bytes[kNumberBytes];
     store_scalar(value, array.dtype, bytes);
-    return execute(op, scalar, plan, &input, 1, bytes, *device, array.context, out, false);
+    return execute(op, scalar, plan, &input, 1, bytes, 1, *device, array.context, out, false);
   }
   PyObject* params = PyObject_CallFunctionObjArgs(python.parse_scalar, op, scalar, nullptr);
   if (!params) return nullptr;
   PyObject* result = run_operator(op, params, Py_None, out, &input, 1);
   Py_DECREF(params);
   return result;
+}
+
+// An operator whose steered parameters come as numbers beside the rest of the parameters.
+PyObject* run_steered(PyObject* op, PyObject* params, PyObject* numbers, PyObject* out, PyObject* const* inputs,
+                      size_t count) {
+  constexpr Py_ssize_t kMost = 8;
+  if (!PyTuple_Check(numbers) || PyTuple_GET_SIZE(numbers) > kMost || count == 0) {
+    PyErr_SetString(PyExc_TypeError, "invoke_steered takes a tuple of at most 8 numbers, and inputs");
+    return nullptr;
+  }
+  const Py_hash_t hash = PyObject_Hash(params);
+  if (hash == -1 && PyErr_Occurred()) return nullptr;
+  Device* device = common_device(op, inputs, count);
+  if (!device) return nullptr;
+  const Array& first = *as_array(inputs[0]);
+  const auto number_count = static_cast<size_t>(PyTuple_GET_SIZE(numbers));
+  alignas(kNumberBytes) char bytes[kMost * kNumberBytes];
+  for (size_t i = 0; i < number_count; ++i)
+    store_scalar(PyFloat_AsDouble(PyTuple_GET_ITEM(numbers, static_cast<Py_ssize_t>(i))), first.dtype,
+                 bytes + i * kNumberBytes);
+  if (PyErr_Occurred()) return nullptr;
+  Key key;
+  key.add(reinterpret_cast<intptr_t>(op));
+  key.add(hash);
+  key.add(reinterpret_cast<intptr_t>(device) | (training ? 3 : 2));
+  for (size_t i = 0; i < count; ++i) key.add(*as_array(inputs[i]));
+  PlanPtr plan = find_plan(key, params);
+  if (!plan) {
+    if (PyErr_Occurred()) return nullptr;
+    PyObject* types = type_tuple(inputs, count);
+    if (!types) return nullptr;
+    PyObject* made = PyObject_CallFunction(python.compile_steered, "OOOOO", op, params, types, first.context,
+                                           training ? Py_True : Py_False);
+    Py_DECREF(types);
+    if (!made) return nullptr;
+    plan = read_plan(made);
+    Py_DECREF(made);
+    if (!plan) return nullptr;
+    note_work(*plan, inputs, count);
+    keep_plan(key, params, plan);
+  }
+  return execute(op, params, plan, inputs, count, bytes, number_count, *device, first.context, out, false);
 }
 
 // invoke(op, params, context or None, out or None, *inputs)
@@ -468,6 +518,20 @@ PyObject* invoke_all(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   try {
     return run_operator(args[0], args[1], args[2], Py_None, args + 3, static_cast<size_t>(count - 3), true);
+  } catch (...) {
+    bridge.raise();
+    return nullptr;
+  }
+}
+
+// invoke_steered(op, params, numbers, out or None, *inputs)
+PyObject* invoke_steered(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count < 4) {
+    PyErr_SetString(PyExc_TypeError, "invoke_steered takes an operator, its parameters, numbers, out and the inputs");
+    return nullptr;
+  }
+  try {
+    return run_steered(args[0], args[1], args[2], args[3], args + 4, static_cast<size_t>(count - 4));
   } catch (...) {
     bridge.raise();
     return nullptr;
@@ -524,18 +588,21 @@ PyObject* forget_plans(PyObject*, PyObject*) {
   Py_RETURN_NONE;
 }
 
-// connect(compile, compile_scalar, parse_scalar, record, current_context, error class)
+// connect(compile, compile_steered, compile_scalar, parse_scalar, record, current_context, error class)
 //   compile(op, params, ((shape, dtype), ...), context, training) -> (program, output types, visible, in place, 0)
+//   compile_steered: the same for parameters that are operands, with their place among these
 //   compile_scalar(op, ((shape, dtype),), context) -> the same with the scalar's place among the operands, or None
 //   parse_scalar(op, number) -> params
 //   record(op, params or number, inputs, outputs): called after a run while recording
 PyObject* connect(PyObject*, PyObject* args) {
-  PyObject* given[6];
-  if (!PyArg_ParseTuple(args, "OOOOOO", &given[0], &given[1], &given[2], &given[3], &given[4], &given[5]))
-    return nullptr;
-  PyObject** slots[] = {&python.compile, &python.compile_scalar,  &python.parse_scalar,
+  PyObject** slots[] = {&python.compile, &python.compile_steered, &python.compile_scalar, &python.parse_scalar,
                         &python.record,  &python.current_context, &python.error};
-  for (size_t i = 0; i < 6; ++i) Py_XSETREF(*slots[i], Py_NewRef(given[i]));
+  constexpr Py_ssize_t kCount = sizeof slots / sizeof slots[0];
+  if (PyTuple_GET_SIZE(args) != kCount) {
+    PyErr_Format(PyExc_TypeError, "connect takes %zd objects", kCount);
+    return nullptr;
+  }
+  for (Py_ssize_t i = 0; i < kCount; ++i) Py_XSETREF(*slots[i], Py_NewRef(PyTuple_GET_ITEM(args, i)));
   Py_RETURN_NONE;
 }
 
@@ -547,6 +614,7 @@ PyCFunction erased(F function) {
 PyMethodDef functions[] = {
     {"invoke", erased(invoke), METH_FASTCALL, nullptr},
     {"invoke_all", erased(invoke_all), METH_FASTCALL, nullptr},
+    {"invoke_steered", erased(invoke_steered), METH_FASTCALL, nullptr},
     {"binary", erased(binary), METH_FASTCALL, nullptr},
     {"set_recording", set_recording, METH_O, nullptr},
     {"set_training", set_training, METH_O, nullptr},

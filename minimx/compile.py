@@ -116,34 +116,54 @@ def link_graph(
 
 @dataclass
 class Eager:
-    """One operator as a program: bound slots are the inputs, then the outputs the user sees, then hidden ones."""
+    """One operator as a program: bound slots are the inputs, the steered numbers, and all outputs."""
 
     program: _core.Program
     out_types: list[tuple[tuple[int, ...], str]]
     visible: int
     node: Node
     updates: list[tuple[int, Value]]  # changes of inputs that are due after backward
-    in_place: bool  # the output may be written over an input of the same extent
+    in_place: int  # bit i: the first output may be written over input i when they have the same extent
 
 
 def compile_eager(
-    op: Op, params: Any, in_types: Sequence[tuple[tuple[int, ...], str]], device: Device, train: bool
+    op: Op,
+    params: Any,
+    in_types: Sequence[tuple[tuple[int, ...], str]],
+    device: Device,
+    train: bool,
+    steered: Sequence[str] = (),
 ) -> Eager:
+    """`steered` parameters are operands of the program, in the dtype of the first input, instead of constants in it."""
     names = op.input_names(params)
     types = op.infer_outputs(params, in_types, op.name.lower())
     inputs = [variable(f"{n}#{i}", s, t, device) for i, (n, (s, t)) in enumerate(zip(names, in_types, strict=True))]
+    numbers = {name: variable(f"{name}#", (), in_types[0][1], device) for name in steered}
+    if numbers:
+        params = params._replace(**numbers)
     node = Node(op, params, inputs, types, op.name.lower(), device)
-    graph = Graph({v.node.name: v for v in inputs}, {}, list(node.outputs), list(op.output_names(params)), train)
+    arguments = {v.node.name: v for v in (*inputs, *numbers.values())}
+    graph = Graph(arguments, {}, list(node.outputs), list(op.output_names(params)), train)
     graph.early_updates, late = state_updates(graph)
-    slots: list[Key] = [("arg", v.node.name) for v in inputs] + [("out", i) for i in range(len(types))]
+    slots: list[Key] = [("arg", name) for name in arguments] + [("out", i) for i in range(len(types))]
     compiled = link_graph(compile_graph(graph, device), slot_order=slots)
-    calls = compiled.lowered.calls
-    in_place = (
-        len(calls) == 1 and len(calls[0].writes) == 1 and set(range(len(calls[0].reads))) <= set(calls[0].inplace)
-    )
     position = {v: i for i, v in enumerate(inputs)}
     due = [(position[var], value) for var, value in late]
+    in_place = _in_place(compiled.lowered.calls, [v.node.name for v in inputs])
     return Eager(compiled.program, types, op.visible(params), node, due, in_place)
+
+
+def _in_place(calls: Sequence[Call], names: Sequence[str]) -> int:
+    """Which inputs the first output may be written over: those that a single call reads before it writes there."""
+    if len(calls) != 1 or not calls[0].writes or calls[0].writes[0].bound != ("out", 0):
+        return 0
+    (call,) = calls
+    mask = 0
+    for i, name in enumerate(names):
+        places = [j for j, read in enumerate(call.reads) if read is not None and read.root()[0].bound == ("arg", name)]
+        if all(j in call.inplace for j in places):
+            mask |= 1 << i
+    return mask if mask < 1 << 63 else 0
 
 
 def link(

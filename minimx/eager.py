@@ -98,7 +98,22 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         for key, value in (("shape", out.shape), ("dtype", out.dtype_name)):
             if key in op.params and given.get(key) is None:
                 given[key] = value
-    return _core.invoke(op, parse(op, given, len(inputs)), ctx, out, *inputs)
+    params = parse(op, given, len(inputs))
+    if op.steered and _steerable(inputs):
+        numbers = tuple(getattr(params, n) for n in op.steered)
+        return _core.invoke_steered(op, params._replace(**dict.fromkeys(op.steered, 0.0)), numbers, out, *inputs)
+    return _core.invoke(op, params, ctx, out, *inputs)
+
+
+def _steerable(inputs: Sequence[Any]) -> bool:
+    """Steered numbers lie on the host's stack, in the inputs' dtype, and not in what autograd records."""
+    first = inputs[0] if inputs and isinstance(inputs[0], _core.Array) else None
+    return (
+        first is not None
+        and first.context.key[0] == "cpu"
+        and first.dtype_name in ("float32", "float64")
+        and not _core.is_recording()
+    )
 
 
 def _split_context(text: str) -> tuple[str, int]:
@@ -116,20 +131,26 @@ def _compile(op: Op, params: Any, in_types: tuple, context: Context, train: bool
     return eager.program, tuple(eager.out_types), eager.visible, eager.in_place, 0
 
 
+def _compile_steered(op: Op, params: Any, in_types: tuple, context: Context, train: bool) -> tuple:
+    eager = compile_eager(op, params, in_types, context.key, train, op.steered)
+    return eager.program, tuple(eager.out_types), eager.visible, eager.in_place, len(in_types)
+
+
 def _compile_scalar(op: Op, in_types: tuple, context: Context) -> tuple | None:
-    name, position = _SCALAR_FORMS.get(op.name, (None, 0))
-    if name is None or context.key[0] != "cpu":  # the scalar lies on the host's stack
+    name, position = _SCALAR_FORMS.get(op.name, ("", 0))
+    if not name or context.key[0] != "cpu":  # the scalar lies on the host's stack
         return None
     ((shape, dtype),) = in_types
     types = [(shape, dtype)]
     types.insert(position, ((), dtype))
     form = find(name)
     eager = compile_eager(form, form.Params(), types, context.key, False)
-    return eager.program, tuple(eager.out_types), eager.visible, eager.in_place, position
+    array = 1 - position
+    return eager.program, tuple(eager.out_types), eager.visible, eager.in_place >> array & 1, position
 
 
 def _parse_scalar(op: Op, scalar: Any) -> Any:
     return op.parse({"scalar": float(scalar)})
 
 
-_core.connect(_compile, _compile_scalar, _parse_scalar, tape.record, current_context, MXNetError)
+_core.connect(_compile, _compile_steered, _compile_scalar, _parse_scalar, tape.record, current_context, MXNetError)

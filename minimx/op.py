@@ -48,6 +48,9 @@ class Op:
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
     takes_riders: ClassVar[bool] = False  # its last call is a kernel with bias, residual and activation
+    steered: ClassVar[
+        tuple[str, ...]
+    ] = ()  # numbers that change from call to call (learning rates), used in arithmetic
     cheap: ClassVar[bool] = False  # worth computing again rather than keeping, when memory is short
 
     params: ClassVar[dict[str, Param]] = {}

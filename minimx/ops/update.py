@@ -13,6 +13,7 @@ class Update(Op, abstract=True):
 
     early_updates = True
     partial_shapes = True
+    steered = ("lr",)
     param_order = ("lr", "momentum", "wd", "rescale_grad", "clip_gradient")
     lr = Float(doc="the learning rate")
     wd = Float(0.0, doc="how much of the weight is added to the gradient")
