@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format build gpu-test bench clean
+.PHONY: demo test lint format build gpu-test bench reference clean
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,11 @@ demo: build
 
 test: build
 	$(RUN) -m pytest
+
+# docs/operators.md and the type stubs for editors, written from the operators.
+reference: build
+	$(RUN) -m minimx.tools.operator_reference docs/operators.md
+	$(RUN) -m minimx.stubs
 
 lint: $(VENV)/made
 	$(RUN) -m ruff format --check .

@@ -123,8 +123,8 @@ def plot_network(
         drawing.node(names[node], label, **{**look, "fillcolor": color})
         for child, output in node.inputs:
             if child not in hidden:
-                label = _shape_label(shapes, (child, output), "x", 1)
-                drawing.edge(names[node], names[child], dir="back", arrowtail="open", **label)
+                told = _shape_label(shapes, (child, output), "x", 1)
+                drawing.edge(names[node], names[child], dir="back", arrowtail="open", **told)
     return drawing
 
 

@@ -20,7 +20,7 @@ BOTH = sorted(n for n in OPERATORS if n in MXNET and "args" in MXNET[n])
 
 # Where the table of MXNet is wrong about MXNet: it lists these inputs or counts in another way than the functions take
 # them, or lacks parameters that the functions have.
-OTHER_ARGUMENTS = {"_linspace", "add_n", "amp_multicast", "fill_element_0index", "_CrossDeviceCopy"}
+OTHER_ARGUMENTS = {"_linspace", "add_n", "amp_multicast", "fill_element_0index", "_CrossDeviceCopy", "Crop", "Custom"}
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -63,6 +63,8 @@ def test_aliases_are_those_of_mxnet(name):
 @pytest.mark.parametrize("module", [mx.sym, mx.nd], ids=["sym", "nd"])
 def test_every_operator_is_a_function_with_a_signature(module):
     for public, registered in operator_names().items():
+        if public == "Custom":
+            continue  # takes what the registered class says
         function = getattr(module.op, public)
         op = REGISTRY[registered]
         names = list(inspect.signature(function).parameters)

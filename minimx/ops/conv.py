@@ -69,6 +69,11 @@ def emit_forward(p, emit, data, weight, out, bias=None, scale=None):
 class _Padded(_Convolving, abstract=True):
     """Parameters of the operators that users call."""
 
+    inputs = ("data", "weight", "bias")
+    param_order = (
+        *("kernel", "stride", "dilate", "pad", "adj", "target_shape"),
+        *("num_filter", "num_group", "workspace", "no_bias", "cudnn_tune"),
+    )
     num_filter = Int(doc="number of filters, which are the channels of the output", min=1)
     workspace = Int(1024, doc="accepted for MXNet's sake; memory is planned", min=0)
     cudnn_tune = Enum(("fastest", "limited_workspace", "off"), None, doc="accepted for MXNet's sake")

@@ -31,6 +31,7 @@ class BatchNorm(_Normalizing):
     inputs = ("data", "gamma", "beta", "moving_mean", "moving_var")
     aux = ("moving_mean", "moving_var")
     outputs = ("output", "mean", "var")
+    param_order = ("eps", "momentum", "fix_gamma", "use_global_stats", "output_mean_var", "axis")
     momentum = Float(0.9, doc="how much of the moving statistics a step keeps")
     use_global_stats = Bool(False, doc="takes the moving statistics in training, too")
     output_mean_var = Bool(False, doc="also gives the mean and, named var, one over the standard deviation")

@@ -79,6 +79,10 @@ class Pooling(_Pool):
     """Makes one number of every window, channel by channel, in one to three dimensions."""
 
     aliases = ("Pooling_v1",)
+    param_order = (
+        *("kernel", "pool_type", "global_pool", "cudnn_off", "pooling_convention"),
+        *("stride", "pad", "p_value", "count_include_pad"),
+    )
     cudnn_off = Bool(False, doc="accepted for MXNet's sake")
     layout = Enum(
         ("NCW", "NCHW", "NCDHW", "NWC", "NHWC", "NDHWC"), None, doc="order of the axes, channels second by default"
