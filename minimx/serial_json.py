@@ -108,17 +108,35 @@ def read_symbol(data: bytes, source: str) -> list[Head]:
         raise FileFormatError(f"{source}: not a symbol file, byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise FileFormatError(f"{source}: not a symbol file, {error.msg} at offset {error.pos}") from None
-    if not isinstance(document, dict) or "nodes" not in document or "heads" not in document:
-        raise FileFormatError(f"{source}: not a symbol file, it has no 'nodes' and 'heads'")
-    version = _version(document)
+    if not isinstance(document, dict) or not all(isinstance(document.get(k), list) for k in ("nodes", "heads")):
+        raise FileFormatError(f"{source}: not a symbol file, it has no lists 'nodes' and 'heads'")
+    try:
+        version = _version(document)
+        heads = [_output(head) for head in document["heads"]]
+    except _DAMAGE as error:
+        raise FileFormatError(f"{source}: the heads or the version are damaged ({error})") from None
+    if not heads:
+        raise FileFormatError(f"{source}: the symbol has no outputs")
     if version > VERSION:
         warnings.warn(f"{source} was written by a newer MXNet ({version}); reading it as if by {VERSION}", stacklevel=3)
-    return _Reader(document["nodes"], version, source).heads(document["heads"])
+    return _Reader(document["nodes"], version, source).read(heads)
+
+
+# What reading something of another shape than expected raises.
+_DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 def _version(document: dict[str, Any]) -> int:
     entry = document.get("attrs", {}).get("mxnet_version", ["int", ASSUMED_VERSION])
     return int(entry[1])
+
+
+def _output(entry: Sequence[int]) -> tuple[int, int]:
+    """Node number and output number of an input or head; older files have two numbers, newer three."""
+    node, output = entry[0], entry[1]
+    if type(node) is not int or type(output) is not int:
+        raise TypeError(f"{entry} does not name an output")
+    return node, output
 
 
 class _Entry:
@@ -134,10 +152,13 @@ class _Entry:
             if key in ("attr", "attrs"):
                 self.attrs.update(attrs)
         self.attrs = {**raw.get("param", {}), **self.attrs}
-        self.inputs = [(int(entry[0]), int(entry[1])) for entry in raw["inputs"]]
-        self.backward_source = raw.get("backward_source_id", -1)
+        self.inputs = [_output(entry) for entry in raw["inputs"]]
+        self.backward_source = int(raw.get("backward_source_id", -1))
         # Attributes of old files that are no parameters although they have no underscores, such as weight_lr_mult.
         self.aside: dict[str, str] = {}
+        for text in (self.op_name, self.name, *self.attrs.values()):
+            if not isinstance(text, str):
+                raise TypeError(f"{text!r} should be a string")
 
 
 class _Reader:
@@ -148,7 +169,7 @@ class _Reader:
         for i, raw in enumerate(raw_nodes):
             try:
                 self.entries.append(_Entry(raw))
-            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            except _DAMAGE as error:
                 raise FileFormatError(f"{source}: node {i} is damaged ({type(error).__name__}: {error})") from None
         self._check_entries()
 
@@ -168,10 +189,10 @@ class _Reader:
         if not 0 <= number < len(self.entries):
             raise FileFormatError(f"{self.source}: {where} refers to node {number} of {len(self.entries)}")
 
-    def heads(self, raw_heads: Sequence[Sequence[int]]) -> list[Head]:
-        for head in raw_heads:
-            self._check_number(head[0], "a head")
-        order = list(self._depth_first(head[0] for head in raw_heads))
+    def read(self, heads: Sequence[tuple[int, int]]) -> list[Head]:
+        for number, _ in heads:
+            self._check_number(number, "a head")
+        order = list(self._depth_first(number for number, _ in heads))
         if self.version < VERSION:
             for number in order:
                 self._move_hidden_keys(self.entries[number])
@@ -180,7 +201,14 @@ class _Reader:
             made[number] = self._make(self.entries[number], made)
         if self.version < 904:
             self._give_initializers(made.values())
-        return [(made[head[0]], int(head[1])) for head in raw_heads]
+        return [self._head(made[number], output, "a head") for number, output in heads]
+
+    def _head(self, node: SymbolNode, output: int, where: str) -> Head:
+        if not 0 <= output < node.output_count:
+            raise FileFormatError(
+                f"{self.source}: {where} reads output {output} of {node.title()}, which has {node.output_count}"
+            )
+        return node, output
 
     def _depth_first(self, roots: Iterable[int]) -> Iterator[int]:
         done: set[int] = set()
@@ -239,14 +267,7 @@ class _Reader:
             del entry.attrs["axis"]  # -1 meant all axes then
         params = self._parse(entry)
         names = entry.op.input_names(params)
-        inputs = []
-        for child, output in entry.inputs:
-            if output >= made[child].output_count:
-                raise FileFormatError(
-                    f"{self.source}: {entry.name} reads output {output} of {made[child].title()}, "
-                    f"which has {made[child].output_count}"
-                )
-            inputs.append((made[child], output))
+        inputs = [self._head(made[child], output, entry.name) for child, output in entry.inputs]
         attrs = {**entry.attrs, **entry.aside}
         if self.version < 900:
             # Files of that time leave auxiliary states out.

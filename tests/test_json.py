@@ -1,6 +1,7 @@
 """Symbol files: MXNet's are read and written again byte for byte, old ones upgraded; networks built here are theirs."""
 
 import json
+import random
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import minimx as mx
 import minimx.ops  # registers the operators
 from minimx.base import FileFormatError, GraphError, ParameterError
 from minimx.op import REGISTRY
+from minimx.serial import read_arrays
 from minimx.serial_json import format_document, to_document
 
 GOLDEN = Path(__file__).parent / "golden" / "symbols"
@@ -92,6 +94,15 @@ def test_save_and_load(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["net-symbol.json"]
 
 
+def test_checkpoint_of_module():
+    """The symbol and the parameters of one checkpoint belong together."""
+    folder = GOLDEN.parent / "params"
+    symbol = mx.sym.load(folder / "module-symbol.json")
+    _, names = read_arrays(folder / "module-0003.params")
+    learnt = [n for n in symbol.list_arguments() if n not in ("data", "softmax_label")]
+    assert sorted(names) == sorted(f"arg:{n}" for n in learnt)
+
+
 def old_file(nodes, heads, **more):
     return json.dumps({"nodes": nodes, "arg_nodes": [], "heads": heads, **more})
 
@@ -132,6 +143,8 @@ def test_unknown_keys_are_ignored():
         ("[]", FileFormatError, "nodes"),
         (old_file([{"op": "null"}], [[0, 0]]), FileFormatError, "node 0"),
         (old_file([DATA], [[7, 0]]), FileFormatError, "node 7 of 1"),
+        (old_file([DATA], [[0, 1]]), FileFormatError, "output 1 of data"),
+        (old_file([DATA], []), FileFormatError, "no outputs"),
         (old_file([DATA, {"op": "Frobnicate", "name": "f", "inputs": []}], [[0, 0]]), GraphError, "Frobnicate"),
         (
             old_file([DATA, {"op": "Flatten", "name": "f", "inputs": [[1, 0]]}], [[1, 0]]),
@@ -156,6 +169,40 @@ def test_unknown_keys_are_ignored():
 def test_damaged(text, error, message):
     with pytest.raises(error, match=message):
         mx.sym.load_json(text)
+
+
+def mutate(value, rng):
+    """Breaks one place somewhere inside a document."""
+    wrong = [None, 3, "x", [], {}, [[]], -1, 10**9, True]
+    while True:
+        keys = list(value) if isinstance(value, dict) else range(len(value))
+        if not keys:
+            return
+        key = rng.choice(keys)
+        if isinstance(value[key], (dict, list)) and value[key] and rng.random() < 0.7:
+            value = value[key]
+        elif rng.random() < 0.3:
+            del value[key]
+            return
+        else:
+            value[key] = rng.choice(wrong)
+            return
+
+
+@pytest.mark.parametrize("name", ["mlp", "attrs", "legacy_v08", "multi_output"])
+def test_damage_is_always_reported_as_such(name):
+    rng = random.Random(0)
+    text = json.dumps(document(name))
+    for _ in range(500):
+        damaged = json.loads(text)
+        for _ in range(rng.randint(1, 2)):
+            mutate(damaged, rng)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                mx.sym.load_json(json.dumps(damaged)).list_outputs()
+            except mx.MXNetError as error:
+                assert "the given text" in str(error)
 
 
 def test_strings_are_escaped():
