@@ -255,6 +255,18 @@ PyObject* strided_copy(PyObject*, PyObject* const* args, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
+// overlaps(array, *others): whether it shares memory with one of them.
+PyObject* overlaps(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    if (!is_array(args[i])) {
+      PyErr_SetString(PyExc_TypeError, "overlaps takes arrays");
+      return nullptr;
+    }
+    if (i > 0 && overlap(*as_array(args[0]), *as_array(args[i]))) Py_RETURN_TRUE;
+  }
+  Py_RETURN_FALSE;
+}
+
 // set_array_class(class, {dtype name: what array.dtype gives})
 PyObject* set_array_class(PyObject*, PyObject* args) {
   PyObject *type = nullptr, *visible = nullptr;
@@ -272,6 +284,7 @@ PyMethodDef functions[] = {
     {"part", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(part)), METH_FASTCALL, nullptr},
     {"fill", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fill)), METH_FASTCALL, nullptr},
     {"strided_copy", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(strided_copy)), METH_FASTCALL, nullptr},
+    {"overlaps", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(overlaps)), METH_FASTCALL, nullptr},
     {"make", make, METH_VARARGS, nullptr},
     {"set_array_class", set_array_class, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

@@ -47,6 +47,10 @@ int64_t element_count(PyObject* shape);  // -1 with a Python error unless a tupl
 // A number as an element of the dtype, truncated towards zero for integers; at most 8 bytes.
 void store_scalar(double value, int64_t dtype, char* at);
 
+inline bool overlap(const Array& a, const Array& b) {
+  return a.data() < b.data() + b.size * item_size(b.dtype) && b.data() < a.data() + a.size * item_size(a.dtype);
+}
+
 // A new reference; `shape` and `context` are borrowed.
 PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
                      PyObject* context);

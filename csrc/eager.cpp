@@ -186,10 +186,6 @@ std::string context_text(PyObject* context) {
   return result;
 }
 
-bool overlap(const Array& a, const Array& b) {
-  return a.data() < b.data() + b.size * item_size(b.dtype) && b.data() < a.data() + a.size * item_size(a.dtype);
-}
-
 bool same_extent(const Array& a, const Array& b) {
   return a.data() == b.data() && a.size == b.size && item_size(a.dtype) == item_size(b.dtype);
 }
@@ -238,6 +234,17 @@ bool check_out(PyObject* op, const Plan& plan, PyObject* const* given, size_t co
     }
   }
   return true;
+}
+
+void run_program(const Program& program, void* const* operands, size_t count, bool release_gil) {
+  struct Released {
+    PyThreadState* state;
+    explicit Released(bool wanted) : state(wanted ? PyEval_SaveThread() : nullptr) {}
+    ~Released() {
+      if (state) PyEval_RestoreThread(state);
+    }
+  } released(release_gil);
+  program.run_with(operands, static_cast<int64_t>(count));
 }
 
 constexpr size_t kNumberBytes = 8;
@@ -301,15 +308,7 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
       if (k < count) operands[n++] = as_array(inputs[k])->data();
     }
     for (PyObject* array : outputs.arrays) operands[n++] = as_array(array)->data();
-    if (plan->release_gil) {
-      struct Released {
-        PyThreadState* state = PyEval_SaveThread();
-        ~Released() { PyEval_RestoreThread(state); }
-      } released;
-      plan->program->run_with(operands, static_cast<int64_t>(n));
-    } else {
-      plan->program->run_with(operands, static_cast<int64_t>(n));
-    }
+    run_program(*plan->program, operands, n, plan->release_gil);
     for (const auto& [i, target] : copies)
       copy_bytes(device, as_array(target)->data(), device, as_array(outputs.arrays[i])->data(),
                  static_cast<size_t>(plan->outputs[i].size * item_size(plan->outputs[i].dtype)));
@@ -562,6 +561,32 @@ PyObject* binary(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
 }
 
+// run(program, *arrays): runs a program on arrays for all its bound slots, in their order.
+PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count < 1) {
+    PyErr_SetString(PyExc_TypeError, "run takes a program and arrays");
+    return nullptr;
+  }
+  try {
+    const std::shared_ptr<Program> program = bridge.unwrap_program(args[0]);
+    std::vector<void*> operands;
+    int64_t bytes = 0;
+    for (Py_ssize_t i = 1; i < count; ++i) {
+      if (!is_array(args[i])) {
+        PyErr_SetString(PyExc_TypeError, "run: the operands of a program must be arrays");
+        return nullptr;
+      }
+      operands.push_back(as_array(args[i])->data());
+      bytes += as_array(args[i])->size * item_size(as_array(args[i])->dtype);
+    }
+    run_program(*program, operands.data(), operands.size(), bytes > kHoldGil);
+    Py_RETURN_NONE;
+  } catch (...) {
+    bridge.raise();
+    return nullptr;
+  }
+}
+
 PyObject* set_recording(PyObject*, PyObject* flag) {
   const int value = PyObject_IsTrue(flag);
   if (value < 0) return nullptr;
@@ -616,6 +641,7 @@ PyMethodDef functions[] = {
     {"invoke_all", erased(invoke_all), METH_FASTCALL, nullptr},
     {"invoke_steered", erased(invoke_steered), METH_FASTCALL, nullptr},
     {"binary", erased(binary), METH_FASTCALL, nullptr},
+    {"run", erased(run), METH_FASTCALL, nullptr},
     {"set_recording", set_recording, METH_O, nullptr},
     {"set_training", set_training, METH_O, nullptr},
     {"is_recording", is_recording, METH_NOARGS, nullptr},

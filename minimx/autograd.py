@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import _core
+from .backward import Changes, backward_pass, free
 from .base import MXNetError, ShapeError
-from .graph import Node, Value, apply, made_for, topological
+from .graph import Node, Value, apply, topological
 from .ndarray import NDArray, ones, zeros
-from .op import Op
 from .params import text_of
-from .passes.gradient import backpropagate
 from .symbol import Symbol, SymbolNode
-from .tape import Recorded, Variable, array_of, evaluate, value_of
+from .tape import Recorded, Variable, array_of, value_of
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -103,16 +102,20 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
     heads = _arrays(heads)
     order = _history(heads)
     variables = [n for n in order if isinstance(n, Variable) and n.grad_req != "null"]
+    homes = [n.grad if n.grad_req == "write" else None for n in variables]
     with _Scope(False, train_mode):
-        found = _gradients(heads, head_grads, [n.outputs[0] for n in variables])
-        for node, value in zip(variables, found, strict=True):
+        changes = backward_pass(
+            order, [h.entry for h in heads], _seeds(heads, head_grads), [n.outputs[0] for n in variables], homes
+        )
+        for node, value in zip(variables, changes.gradients, strict=True):
             if node.grad_req == "add":
-                node.grad += value
-            else:
-                node.grad[...] = value
-        _update_states(order)
+                if value is not None:
+                    node.grad += value
+            elif value is not node.grad:
+                node.grad[...] = 0 if value is None else value
+        _write_states(changes)
     if not retain_graph:
-        _free(order)
+        free(order)
 
 
 def grad(
@@ -128,46 +131,41 @@ def grad(
     order = _history(heads)
     wanted = [_entry(v) for v in _arrays(variables)]
     with _Scope(create_graph, train_mode):
-        found = _gradients(heads, head_grads, wanted)
+        seeds = _seeds(heads, head_grads)
+        changes = backward_pass(order, [h.entry for h in heads], seeds, wanted, [None] * len(wanted))
         with _Scope(False, train_mode):
-            _update_states(order)
+            found = [_own(g, v, create_graph) for g, v in zip(changes.gradients, wanted, strict=True)]
+            _write_states(changes)
     if not (create_graph if retain_graph is None else retain_graph):
-        _free(order)
-    # Never the same object twice, nor an array the tape holds.
-    found = [f if create_graph else f.copy() if isinstance(f, NDArray) else f for f in found]
+        free(order)
     return found[0] if isinstance(variables, NDArray) else found
 
 
-def _gradients(heads: list[NDArray], head_grads: Any, wanted: list[Value]) -> list[NDArray]:
+def _own(grad: NDArray | None, value: Value, create_graph: bool) -> NDArray:
+    """A gradient as the caller's own array: never one that the tape holds, nor the same one twice."""
+    if grad is None:
+        return zeros(value.shape, array_of(value).context, value.dtype)
+    return grad if create_graph else grad.copy()
+
+
+def _seeds(heads: list[NDArray], head_grads: Any) -> list[Value]:
+    """The gradients that arrive at the heads: ones where none are given."""
     given = [None] * len(heads) if head_grads is None else _arrays(head_grads)
     if len(given) != len(heads):
         raise MXNetError(f"backward: {len(heads)} heads need as many head gradients, got {len(given)}")
-    seeds: dict[Value, list[Value]] = {}
+    seeds = []
     for head, seed in zip(heads, given, strict=True):
         if seed is None:
             seed = ones(head.shape, head.context, head.dtype)
         if seed.shape != head.shape:
             raise ShapeError(f"backward: a head of shape {head.shape} got a gradient of shape {seed.shape}")
-        seeds.setdefault(head.entry, []).append(value_of(seed.astype(head.dtype, copy=False)))
-    found = backpropagate([h.entry for h in heads], seeds, wanted)
-    present = [found.get(v) for v in wanted]
-    computed = iter(evaluate([v for v in present if v is not None]))
-    return [
-        next(computed) if grad is not None else zeros(v.shape, array_of(v).context, v.dtype)
-        for v, grad in zip(wanted, present, strict=True)
-    ]
+        seeds.append(value_of(seed.astype(head.dtype, copy=False)))
+    return seeds
 
 
-def _update_states(order: list[Node]) -> None:
-    """What operators change in their inputs with the backward pass (moving statistics)."""
-    for node in order:
-        op = node.op
-        if op is None or not node.train or op.early_updates or getattr(type(op), "updates", Op.updates) is Op.updates:
-            continue
-        with made_for(node, "_update"):
-            changes = op.updates(node.params, node)
-        for index, result in zip(changes, evaluate(list(changes.values())), strict=True):
-            array_of(node.inputs[index])[...] = result
+def _write_states(changes: Changes) -> None:
+    for state, value in changes.states:
+        state[...] = value
 
 
 def _history(heads: list[NDArray]) -> list[Node]:
@@ -179,12 +177,6 @@ def _history(heads: list[NDArray]) -> list[Node]:
                 f"backward: {node.name} was freed by an earlier backward pass; pass retain_graph=True to that one"
             )
     return order
-
-
-def _free(order: list[Node]) -> None:
-    for node in order:
-        if not isinstance(node, Variable):
-            node.arrays = None
 
 
 def _entry(array: NDArray) -> Value:

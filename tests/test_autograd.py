@@ -362,3 +362,73 @@ def test_batch_norm_statistics_move_with_backward():
     y.backward()
     np.testing.assert_allclose(mean.asnumpy(), [1.5, 2])
     np.testing.assert_allclose(var.asnumpy(), [3, 3])
+
+
+def convolution(x, w, b):
+    y = mx.nd.Convolution(x, w, b, kernel=(3, 3), num_filter=2)
+    y = mx.nd.Activation(y, act_type="relu")
+    return mx.nd.Pooling(y, kernel=(2, 2), pool_type="max")
+
+
+def views(x, w, b):
+    y = x[0] * b[1] + x.reshape((1, 2, 5, 5))[0]
+    y = y + mx.nd.sum(w[:, :, 1]) * x[0, :, ::-1]
+    return y[[0, 0]]
+
+
+def shared(x, w, b):
+    y = x * x
+    return (y * y + y).mean() * w.sum() + (b * b).sum()
+
+
+@pytest.mark.parametrize("function", [convolution, views, shared])
+@pytest.mark.parametrize("req", ["write", "add"])
+def test_repeated_structures_run_as_programs(function, req):
+    """The first pass goes operator by operator, the third is a compiled program."""
+    random = np.random.default_rng(0)
+    arrays = [variable(random.normal(size=s), req) for s in [(1, 2, 5, 5), (2, 2, 3, 3), (2,)]]
+    found = []
+    for _ in range(4):
+        for a in arrays:
+            a.grad[:] = 1
+        with autograd.record():
+            y = function(*arrays)
+        y.backward(mx.nd.array(random.normal(size=y.shape)) * 0 + 2)
+        found.append([a.grad.asnumpy() for a in arrays])
+    for later in found[1:]:
+        for a, b in zip(found[0], later, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert any(np.abs(g - 1).max() > 0.1 for g in found[0])
+
+
+def test_repeated_structures_see_new_values():
+    x = variable([0.0, 0.0])
+    for step in range(5):
+        x[:] = step
+        with autograd.record(train_mode=step % 2 == 0):
+            y = (x * x * x).sum()
+        y.backward()
+        assert x.grad.asnumpy().tolist() == [3 * step**2] * 2
+
+
+def test_repeated_structures_move_statistics():
+    data = variable(np.arange(8).reshape(4, 2))
+    gamma, beta = mx.nd.ones((2,)), mx.nd.zeros((2,))
+    mean, var = mx.nd.zeros((2,)), mx.nd.ones((2,))
+    expected = np.zeros(2)
+    for _ in range(4):
+        with autograd.record():
+            y = mx.nd.BatchNorm(data, gamma, beta, mean, var, momentum=0.5, fix_gamma=False)
+        y.backward()
+        expected = expected * 0.5 + 0.5 * np.array([3, 4])
+        np.testing.assert_allclose(mean.asnumpy(), expected, rtol=1e-6)
+
+
+def test_gradients_may_be_read_by_the_pass_that_writes_them():
+    x = variable([1.0, 2.0])
+    for _ in range(4):
+        x.grad[:] = 3
+        with autograd.record():
+            y = x * x * x.grad
+        y.backward()
+        assert x.grad.asnumpy().tolist() == [6, 12]

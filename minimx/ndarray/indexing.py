@@ -211,7 +211,7 @@ def _value_for(array: NDArray, value: Any, shape: tuple[int, ...]) -> NDArray:
             value = value.astype(array.dtype)
         if value.context.key != array.context.key:
             value = value.as_in_context(array.context)
-        elif _overlap(value, array):
+        elif _core.overlaps(value, array):
             value = value.copy()
     else:
         host = np.ascontiguousarray(host_value(value, array.dtype_name)).reshape(np.shape(value))
@@ -221,10 +221,6 @@ def _value_for(array: NDArray, value: Any, shape: tuple[int, ...]) -> NDArray:
     if not fits or any(n != 1 for n in value.shape[: value.ndim - len(given)]):
         raise ValueError(f"could not broadcast the assigned value of shape {value.shape} into shape {shape}")
     return value
-
-
-def _overlap(a: NDArray, b: NDArray) -> bool:
-    return a.address < b.address + b.nbytes and b.address < a.address + a.nbytes
 
 
 # ---- keys with arrays -----------------------------------------------------------------------------------------------
