@@ -70,7 +70,7 @@ class Build(build_ext):
 
         python = ["-I" + sysconfig.get_paths()["include"], "-I" + pybind11.get_include()]
         for source in sorted(SOURCES.glob("*.cpp")):
-            flags = [*common, *python] if source.stem in ("bind", "array", "dlpack", "eager") else common
+            flags = [*common, *python] if source.stem in ("bind", "array", "dlpack", "eager", "plans") else common
             jobs.append((source, work / f"{source.stem}.o", flags))
         for family in families:
             for level, isa in LEVELS.items():

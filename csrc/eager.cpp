@@ -1,14 +1,11 @@
-// Operators applied at once: a cache of one-node programs, found by operator, parameters, input types and device, and
-// run on fresh outputs, all in one crossing from Python. Programs are compiled by Python when they are first needed.
-#include <cmath>
-#include <cstring>
+// Operators applied at once: the program is found in the cache and run on fresh outputs, all in one crossing from
+// Python. Programs are compiled by Python when they are first needed.
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "array.h"
 #include "device.h"
-#include "program.h"
+#include "plans.h"
 
 namespace minimx {
 
@@ -28,148 +25,7 @@ struct {
   PyObject* error = nullptr;
 } python;
 
-struct OutputType {
-  PyObject* shape;
-  int64_t size;
-  int64_t dtype;
-};
-
 constexpr size_t kMaxOperands = 64;  // more go the slow way, through a vector
-constexpr size_t kMaxPlans = 16384;  // the cache is emptied when it grows past this
-
-struct Plan {
-  std::vector<int64_t> key;
-  PyObject* params = nullptr;
-  std::shared_ptr<Program> program;  // null: a scalar operator that cannot take its scalar from a slot
-  std::vector<OutputType> outputs;
-  int64_t visible = 0;
-  int64_t numbers_at = 0;  // where numbers that are no inputs stand among the operands
-  uint64_t in_place = 0;   // bit i: the first output may share memory with input i when both have the same extent
-  bool idle = false;       // nothing to do: no output has an element
-  bool release_gil = false;
-
-  Plan() = default;
-  Plan(const Plan&) = delete;
-  Plan& operator=(const Plan&) = delete;
-  ~Plan() {
-    Py_XDECREF(params);
-    for (OutputType& type : outputs) Py_DECREF(type.shape);
-  }
-};
-using PlanPtr = std::shared_ptr<Plan>;
-
-// Only touched with the GIL held.
-std::unordered_map<uint64_t, std::vector<PlanPtr>>& plans() {
-  static auto& all = *new std::unordered_map<uint64_t, std::vector<PlanPtr>>;
-  return all;
-}
-size_t plan_count = 0;
-
-// The words a plan is found by, on the stack.
-struct Key {
-  static constexpr size_t kInline = 96;
-  int64_t inline_words[kInline];
-  std::vector<int64_t> more;
-  size_t count = 0;
-  uint64_t hash = 0x9e3779b97f4a7c15;
-
-  void add(int64_t word) {
-    if (count < kInline)
-      inline_words[count] = word;
-    else
-      more.push_back(word);
-    ++count;
-    hash = (hash ^ static_cast<uint64_t>(word)) * 0xff51afd7ed558ccd;
-    hash ^= hash >> 32;
-  }
-  void add(const Array& array) {
-    const Py_ssize_t ndim = PyTuple_GET_SIZE(array.shape);
-    add(array.dtype << 8 | ndim);
-    for (Py_ssize_t i = 0; i < ndim; ++i) add(PyLong_AsLongLong(PyTuple_GET_ITEM(array.shape, i)));
-  }
-  bool equals(const std::vector<int64_t>& words) const {
-    if (words.size() != count) return false;
-    const size_t head = std::min(count, kInline);
-    return std::memcmp(words.data(), inline_words, head * sizeof(int64_t)) == 0 &&
-           (more.empty() || std::memcmp(words.data() + head, more.data(), more.size() * sizeof(int64_t)) == 0);
-  }
-  std::vector<int64_t> words() const {
-    std::vector<int64_t> all(inline_words, inline_words + std::min(count, kInline));
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-};
-
-// The plan for the key, or null: then there is none, or a Python error if comparing parameters failed.
-PlanPtr find_plan(const Key& key, PyObject* params) {
-  auto bucket = plans().find(key.hash);
-  if (bucket == plans().end()) return nullptr;
-  for (const PlanPtr& plan : bucket->second) {
-    if (!key.equals(plan->key)) continue;
-    if (plan->params == params) return plan;
-    const int equal = PyObject_RichCompareBool(plan->params, params, Py_EQ);
-    if (equal < 0) return nullptr;
-    if (equal) return plan;
-  }
-  return nullptr;
-}
-
-void keep_plan(const Key& key, PyObject* params, const PlanPtr& plan) {
-  if (plan_count >= kMaxPlans) {
-    plans().clear();
-    plan_count = 0;
-  }
-  plan->key = key.words();
-  plan->params = Py_NewRef(params);
-  plans()[key.hash].push_back(plan);
-  ++plan_count;
-}
-
-// Reads what Python's compile gives: (program, ((shape, dtype), ...), visible outputs, in place, place of the
-// numbers).
-PlanPtr read_plan(PyObject* made) {
-  PyObject *program = nullptr, *types = nullptr;
-  long long visible = 0, position = 0, in_place = 0;
-  if (!PyArg_ParseTuple(made, "OO!LLL", &program, &PyTuple_Type, &types, &visible, &in_place, &position))
-    return nullptr;
-  auto plan = std::make_shared<Plan>();
-  plan->program = bridge.unwrap_program(program);
-  plan->visible = visible;
-  plan->in_place = static_cast<uint64_t>(in_place);
-  plan->numbers_at = position;
-  plan->idle = PyTuple_GET_SIZE(types) > 0;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); ++i) {
-    PyObject *shape = nullptr, *name = nullptr;
-    if (!PyArg_ParseTuple(PyTuple_GET_ITEM(types, i), "O!U", &PyTuple_Type, &shape, &name)) return nullptr;
-    const int64_t dtype = dtype_of(name);
-    const int64_t size = dtype < 0 ? -1 : element_count(shape);
-    if (size < 0) return nullptr;
-    plan->outputs.push_back({Py_NewRef(shape), size, dtype});
-    plan->idle = plan->idle && size == 0;
-  }
-  return plan;
-}
-
-void note_work(Plan& plan, PyObject* const* inputs, size_t count) {
-  int64_t bytes = 0;
-  for (size_t i = 0; i < count; ++i) bytes += as_array(inputs[i])->size * item_size(as_array(inputs[i])->dtype);
-  for (const OutputType& type : plan.outputs) bytes += type.size * item_size(type.dtype);
-  plan.release_gil = bytes > kHoldGil;
-}
-
-PyObject* type_tuple(PyObject* const* inputs, size_t count) {
-  PyObject* types = PyTuple_New(static_cast<Py_ssize_t>(count));
-  if (!types) return nullptr;
-  for (size_t i = 0; i < count; ++i) {
-    PyObject* pair = PyTuple_Pack(2, as_array(inputs[i])->shape, dtype_name(as_array(inputs[i])->dtype));
-    if (!pair) {
-      Py_DECREF(types);
-      return nullptr;
-    }
-    PyTuple_SET_ITEM(types, static_cast<Py_ssize_t>(i), pair);
-  }
-  return types;
-}
 
 PyObject* fail(PyObject* op, const std::string& text) {
   PyObject* name = PyObject_GetAttrString(op, "name");
@@ -193,6 +49,7 @@ bool same_extent(const Array& a, const Array& b) {
 // The arrays a call writes; owns references.
 struct Outputs {
   std::vector<PyObject*> arrays;
+  std::vector<std::pair<size_t, PyObject*>> copies;  // output number -> the array that gets it afterwards
   ~Outputs() {
     for (PyObject* array : arrays) Py_XDECREF(array);
   }
@@ -249,13 +106,56 @@ void run_program(const Program& program, void* const* operands, size_t count, bo
 
 constexpr size_t kNumberBytes = 8;
 
+// The arrays the program writes: those given where that is safe, fresh ones elsewhere; false with a Python error.
+bool make_outputs(const Plan& plan, PyObject* const* inputs, size_t count, PyObject* const* given, size_t given_count,
+                  Device& device, PyObject* context, Outputs* outputs) {
+  for (size_t i = 0; i < plan.outputs.size(); ++i) {
+    const OutputType& type = plan.outputs[i];
+    if (i < given_count) {
+      const Array& target = *as_array(given[i]);
+      bool direct = true;
+      for (size_t k = 0; k < count; ++k) {
+        const Array& input = *as_array(inputs[k]);
+        if (overlap(target, input)) {
+          const bool allowed = i == 0 && k < 64 && (plan.in_place >> k & 1);
+          direct = direct && allowed && same_extent(target, input);
+        }
+      }
+      if (direct) {
+        outputs->arrays.push_back(Py_NewRef(given[i]));
+        continue;
+      }
+      outputs->copies.emplace_back(i, given[i]);
+    }
+    auto storage = std::make_shared<Storage>(device, type.size * item_size(type.dtype));
+    PyObject* array = make_array(std::move(storage), 0, type.shape, type.size, type.dtype, context);
+    if (!array) return false;
+    outputs->arrays.push_back(array);
+  }
+  return true;
+}
+
+// Tells the tape about a call when one of its inputs has history; false with a Python error.
+bool record(PyObject* op, PyObject* params, PyObject* const* inputs, size_t count, const Outputs& outputs) {
+  bool wanted = false;
+  for (size_t k = 0; k < count; ++k) wanted = wanted || as_array(inputs[k])->entry;
+  if (!wanted) return true;
+  const Owned ins(PyTuple_New(static_cast<Py_ssize_t>(count)));
+  const Owned outs(PyTuple_New(static_cast<Py_ssize_t>(outputs.arrays.size())));
+  if (!ins.object || !outs.object) return false;
+  for (size_t k = 0; k < count; ++k) PyTuple_SET_ITEM(ins.object, static_cast<Py_ssize_t>(k), Py_NewRef(inputs[k]));
+  for (size_t k = 0; k < outputs.arrays.size(); ++k)
+    PyTuple_SET_ITEM(outs.object, static_cast<Py_ssize_t>(k), Py_NewRef(outputs.arrays[k]));
+  const Owned done(PyObject_CallFunctionObjArgs(python.record, op, params, ins.object, outs.object, nullptr));
+  return done.object != nullptr;
+}
+
 // Runs the plan on the inputs (and `numbers`, each in kNumberBytes), into `out` or fresh arrays. Returns what the user
 // gets.
 PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject* const* inputs, size_t count,
                   const char* numbers, size_t number_count, Device& device, PyObject* context, PyObject* out,
                   bool hidden) {
   Outputs outputs;
-  std::vector<std::pair<size_t, PyObject*>> copies;  // output number -> the array that gets it afterwards
   PyObject* const* given = nullptr;
   size_t given_count = 0;
   if (out != Py_None) {
@@ -268,30 +168,7 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
     }
     if (!check_out(op, *plan, given, given_count, device)) return nullptr;
   }
-  for (size_t i = 0; i < plan->outputs.size(); ++i) {
-    const OutputType& type = plan->outputs[i];
-    if (i < given_count) {
-      const Array& target = *as_array(given[i]);
-      bool direct = true;
-      for (size_t k = 0; k < count; ++k) {
-        const Array& input = *as_array(inputs[k]);
-        if (overlap(target, input)) {
-          const bool allowed = i == 0 && k < 64 && (plan->in_place >> k & 1);
-          direct = direct && allowed && same_extent(target, input);
-        }
-      }
-      if (direct) {
-        outputs.arrays.push_back(Py_NewRef(given[i]));
-        continue;
-      }
-      copies.emplace_back(i, given[i]);
-    }
-    auto storage = std::make_shared<Storage>(device, type.size * item_size(type.dtype));
-    PyObject* array = make_array(std::move(storage), 0, type.shape, type.size, type.dtype, context);
-    if (!array) return nullptr;
-    outputs.arrays.push_back(array);
-  }
-
+  if (!make_outputs(*plan, inputs, count, given, given_count, device, context, &outputs)) return nullptr;
   if (!plan->idle) {
     void* few[kMaxOperands];
     std::vector<void*> many;
@@ -309,34 +186,13 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
     }
     for (PyObject* array : outputs.arrays) operands[n++] = as_array(array)->data();
     run_program(*plan->program, operands, n, plan->release_gil);
-    for (const auto& [i, target] : copies)
+    for (const auto& [i, target] : outputs.copies)
       copy_bytes(device, as_array(target)->data(), device, as_array(outputs.arrays[i])->data(),
                  static_cast<size_t>(plan->outputs[i].size * item_size(plan->outputs[i].dtype)));
   }
-  for (const auto& [i, target] : copies) Py_SETREF(outputs.arrays[i], Py_NewRef(target));
+  for (const auto& [i, target] : outputs.copies) Py_SETREF(outputs.arrays[i], Py_NewRef(target));
 
-  if (recording) {
-    bool wanted = false;
-    for (size_t k = 0; k < count; ++k) wanted = wanted || as_array(inputs[k])->entry;
-    if (wanted) {
-      PyObject* ins = PyTuple_New(static_cast<Py_ssize_t>(count));
-      PyObject* outs = PyTuple_New(static_cast<Py_ssize_t>(outputs.arrays.size()));
-      if (!ins || !outs) {
-        Py_XDECREF(ins);
-        Py_XDECREF(outs);
-        return nullptr;
-      }
-      for (size_t k = 0; k < count; ++k) PyTuple_SET_ITEM(ins, static_cast<Py_ssize_t>(k), Py_NewRef(inputs[k]));
-      for (size_t k = 0; k < outputs.arrays.size(); ++k)
-        PyTuple_SET_ITEM(outs, static_cast<Py_ssize_t>(k), Py_NewRef(outputs.arrays[k]));
-      PyObject* done = PyObject_CallFunctionObjArgs(python.record, op, params, ins, outs, nullptr);
-      Py_DECREF(ins);
-      Py_DECREF(outs);
-      if (!done) return nullptr;
-      Py_DECREF(done);
-    }
-  }
-
+  if (recording && !record(op, params, inputs, count, outputs)) return nullptr;
   if (out != Py_None) return Py_NewRef(out);
   if (hidden) {
     PyObject* all = PyTuple_New(static_cast<Py_ssize_t>(outputs.arrays.size()));
@@ -369,54 +225,47 @@ Device* common_device(PyObject* op, PyObject* const* inputs, size_t count) {
   return device;
 }
 
+// Adds operator, parameters, device, mode and the types of the inputs; false with a Python error.
+enum Mode : int64_t { kInference = 0, kTraining = 1, kSteered = 2 };
+bool describe(Key* key, PyObject* op, PyObject* params, const Device* device, int64_t mode, PyObject* const* inputs,
+              size_t count) {
+  const Py_hash_t hash = PyObject_Hash(params);
+  if (hash == -1 && PyErr_Occurred()) return false;
+  key->add(reinterpret_cast<intptr_t>(op));
+  key->add(hash);
+  key->add(reinterpret_cast<intptr_t>(device) | mode);
+  for (size_t i = 0; i < count; ++i) key->add(*as_array(inputs[i]));
+  return true;
+}
+
 PyObject* run_operator(PyObject* op, PyObject* params, PyObject* context, PyObject* out, PyObject* const* inputs,
                        size_t count, bool hidden = false) {
-  Key key;
-  const Py_hash_t hash = PyObject_Hash(params);
-  if (hash == -1 && PyErr_Occurred()) return nullptr;
   Device* device = nullptr;
-  PyObject* owned_context = nullptr;
+  Owned current(nullptr);
   if (count > 0) {
     device = common_device(op, inputs, count);
     if (!device) return nullptr;
     context = as_array(inputs[0])->context;
   } else {
     if (context == Py_None) {
-      owned_context = PyObject_CallNoArgs(python.current_context);
-      if (!owned_context) return nullptr;
-      context = owned_context;
+      current.object = PyObject_CallNoArgs(python.current_context);
+      if (!current.object) return nullptr;
+      context = current.object;
     }
-    PyObject* found = PyObject_GetAttrString(context, "device");
-    if (found) device = &bridge.unwrap_device(found);
-    Py_XDECREF(found);
+    const Owned found(PyObject_GetAttrString(context, "device"));
+    if (!found.object) return nullptr;
+    device = &bridge.unwrap_device(found.object);
   }
-  struct Owned {
-    PyObject* object;
-    ~Owned() { Py_XDECREF(object); }
-  } context_owner{owned_context};
-  if (!device) return nullptr;
-  key.add(reinterpret_cast<intptr_t>(op));
-  key.add(hash);
-  key.add(reinterpret_cast<intptr_t>(device) | (training ? 1 : 0));
-  for (size_t i = 0; i < count; ++i) key.add(*as_array(inputs[i]));
-  PlanPtr plan = find_plan(key, params);
-  if (!plan) {
-    if (PyErr_Occurred()) return nullptr;
-    PyObject* types = type_tuple(inputs, count);
-    if (!types) return nullptr;
-    PyObject* made =
-        PyObject_CallFunction(python.compile, "OOOOO", op, params, types, context, training ? Py_True : Py_False);
-    Py_DECREF(types);
-    if (!made) return nullptr;
-    plan = read_plan(made);
-    Py_DECREF(made);
-    if (!plan) return nullptr;
-    note_work(*plan, inputs, count);
-    keep_plan(key, params, plan);
-  }
+  Key key;
+  if (!describe(&key, op, params, device, training ? kTraining : kInference, inputs, count)) return nullptr;
+  const PlanPtr plan = plan_for(key, params, inputs, count, [&](PyObject* types) {
+    return PyObject_CallFunction(python.compile, "OOOOO", op, params, types, context, training ? Py_True : Py_False);
+  });
+  if (!plan) return nullptr;
   return execute(op, params, plan, inputs, count, nullptr, 0, *device, context, out, hidden);
 }
 
+// An operator of an array and a number: the number is an operand where that can be, else a parameter.
 PyObject* run_scalar(PyObject* op, PyObject* scalar, PyObject* out, PyObject* input) {
   const double value = PyFloat_AsDouble(scalar);
   if (value == -1.0 && PyErr_Occurred()) return nullptr;
@@ -424,33 +273,18 @@ PyObject* run_scalar(PyObject* op, PyObject* scalar, PyObject* out, PyObject* in
   if (!device) return nullptr;
   const Array& array = *as_array(input);
   Key key;
-  key.add(reinterpret_cast<intptr_t>(op));
-  key.add(reinterpret_cast<intptr_t>(device));
-  key.add(array);
-  PlanPtr plan = find_plan(key, Py_None);
-  if (!plan) {
-    if (PyErr_Occurred()) return nullptr;
-    PyObject* types = type_tuple(&input, 1);
-    if (!types) return nullptr;
-    PyObject* made = PyObject_CallFunction(python.compile_scalar, "OOO", op, types, array.context);
-    Py_DECREF(types);
-    if (!made) return nullptr;
-    plan = made == Py_None ? std::make_shared<Plan>() : read_plan(made);
-    Py_DECREF(made);
-    if (!plan) return nullptr;
-    note_work(*plan, &input, 1);
-    keep_plan(key, Py_None, plan);
-  }
+  if (!describe(&key, op, Py_None, device, kSteered, &input, 1)) return nullptr;
+  const PlanPtr plan = plan_for(key, Py_None, &input, 1, [&](PyObject* types) {
+    return PyObject_CallFunction(python.compile_scalar, "OOO", op, types, array.context);
+  });
+  if (!plan) return nullptr;
   if (plan->program) {
     alignas(kNumberBytes) char bytes[kNumberBytes];
     store_scalar(value, array.dtype, bytes);
     return execute(op, scalar, plan, &input, 1, bytes, 1, *device, array.context, out, false);
   }
-  PyObject* params = PyObject_CallFunctionObjArgs(python.parse_scalar, op, scalar, nullptr);
-  if (!params) return nullptr;
-  PyObject* result = run_operator(op, params, Py_None, out, &input, 1);
-  Py_DECREF(params);
-  return result;
+  const Owned params(PyObject_CallFunctionObjArgs(python.parse_scalar, op, scalar, nullptr));
+  return params.object ? run_operator(op, params.object, Py_None, out, &input, 1) : nullptr;
 }
 
 // An operator whose steered parameters come as numbers beside the rest of the parameters.
@@ -461,8 +295,6 @@ PyObject* run_steered(PyObject* op, PyObject* params, PyObject* numbers, PyObjec
     PyErr_SetString(PyExc_TypeError, "invoke_steered takes a tuple of at most 8 numbers, and inputs");
     return nullptr;
   }
-  const Py_hash_t hash = PyObject_Hash(params);
-  if (hash == -1 && PyErr_Occurred()) return nullptr;
   Device* device = common_device(op, inputs, count);
   if (!device) return nullptr;
   const Array& first = *as_array(inputs[0]);
@@ -473,25 +305,13 @@ PyObject* run_steered(PyObject* op, PyObject* params, PyObject* numbers, PyObjec
                  bytes + i * kNumberBytes);
   if (PyErr_Occurred()) return nullptr;
   Key key;
-  key.add(reinterpret_cast<intptr_t>(op));
-  key.add(hash);
-  key.add(reinterpret_cast<intptr_t>(device) | (training ? 3 : 2));
-  for (size_t i = 0; i < count; ++i) key.add(*as_array(inputs[i]));
-  PlanPtr plan = find_plan(key, params);
-  if (!plan) {
-    if (PyErr_Occurred()) return nullptr;
-    PyObject* types = type_tuple(inputs, count);
-    if (!types) return nullptr;
-    PyObject* made = PyObject_CallFunction(python.compile_steered, "OOOOO", op, params, types, first.context,
-                                           training ? Py_True : Py_False);
-    Py_DECREF(types);
-    if (!made) return nullptr;
-    plan = read_plan(made);
-    Py_DECREF(made);
-    if (!plan) return nullptr;
-    note_work(*plan, inputs, count);
-    keep_plan(key, params, plan);
-  }
+  if (!describe(&key, op, params, device, kSteered | (training ? kTraining : kInference), inputs, count))
+    return nullptr;
+  const PlanPtr plan = plan_for(key, params, inputs, count, [&](PyObject* types) {
+    return PyObject_CallFunction(python.compile_steered, "OOOOO", op, params, types, first.context,
+                                 training ? Py_True : Py_False);
+  });
+  if (!plan) return nullptr;
   return execute(op, params, plan, inputs, count, bytes, number_count, *device, first.context, out, false);
 }
 
@@ -605,11 +425,10 @@ PyObject* set_training(PyObject*, PyObject* flag) {
 
 PyObject* is_recording(PyObject*, PyObject*) { return PyBool_FromLong(recording); }
 PyObject* is_training(PyObject*, PyObject*) { return PyBool_FromLong(training); }
-PyObject* cached_plans(PyObject*, PyObject*) { return PyLong_FromSize_t(plan_count); }
+PyObject* cached_plans(PyObject*, PyObject*) { return PyLong_FromSize_t(plan_count()); }
 
-PyObject* forget_plans(PyObject*, PyObject*) {
-  plans().clear();
-  plan_count = 0;
+PyObject* forget(PyObject*, PyObject*) {
+  forget_plans();
   Py_RETURN_NONE;
 }
 
@@ -647,7 +466,7 @@ PyMethodDef functions[] = {
     {"is_recording", is_recording, METH_NOARGS, nullptr},
     {"is_training", is_training, METH_NOARGS, nullptr},
     {"cached_plans", cached_plans, METH_NOARGS, nullptr},
-    {"forget_plans", forget_plans, METH_NOARGS, nullptr},
+    {"forget_plans", forget, METH_NOARGS, nullptr},
     {"connect", connect, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
