@@ -30,6 +30,7 @@ constexpr size_t kGuard = 256;                     // after every block; found c
 constexpr unsigned char kGuardByte = 0xA5;
 constexpr unsigned char kPoison = 0xFF;  // NaN as float or double
 constexpr int kMaxDevices = 8;
+constexpr size_t kHugePage = size_t{2} << 20;  // opening and closing costs a step for every page in use
 
 // One device's memory: a reserved range, its free pieces by address, and who has it open.
 struct Region {
@@ -62,7 +63,7 @@ void* allocate(size_t bytes, void* stream) {
     const size_t rest = piece->second - size;
     region.free.erase(piece);
     if (rest) region.free[block + size] = rest;
-    const size_t end = (static_cast<size_t>(block - region.base) + size + 4095) / 4096 * 4096;
+    const size_t end = (static_cast<size_t>(block - region.base) + size + kHugePage - 1) / kHugePage * kHugePage;
     if (end > region.top) {
       if (region.open) mprotect(region.base + region.top, end - region.top, PROT_READ | PROT_WRITE);
       region.top = end;
@@ -122,9 +123,13 @@ void memory(int64_t* free_bytes, int64_t* total_bytes, void* stream) {
 void* make_stream(int id) {
   Region& region = regions[id];
   if (!region.base) {
-    void* base = mmap(nullptr, kDeviceBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const size_t bytes = kDeviceBytes + kHugePage;
+    void* base = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) throw std::runtime_error("no address space for the emulated device");
-    region.base = static_cast<char*>(base);
+    region.base = static_cast<char*>(base) + kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage;
+#ifdef MADV_HUGEPAGE
+    madvise(region.base, kDeviceBytes, MADV_HUGEPAGE);
+#endif
     region.free[region.base] = kDeviceBytes;
   }
   return &region;
