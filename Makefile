@@ -1,5 +1,6 @@
 # make demo   build, train a LeNet on the built-in digits, save it, draw it, classify a few images
 # make test   build and run the tests
+# make gpu-test   build the CUDA kernels and run them on a real gpu, table under benchmarks/gpu/
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -37,6 +38,10 @@ format: $(VENV)/made
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(VENV)/bin/clang-format -i
+
+# On a machine with a gpu and nvcc, with the system's Python: the environment above needs a network.
+gpu-test:
+	$(PYTHON) benchmarks/gpu/run.py
 
 bench: build
 	$(RUN) benchmarks/run.py

@@ -1,10 +1,11 @@
-"""Builds the CUDA kernels in place and runs every kernel, operator and network on a real gpu(0) beside the cpu.
+"""Builds the CUDA kernels in place and runs every kernel, operator and recorded training on a real gpu(0).
 
 python benchmarks/gpu/run.py [--no-build] [--emulated] [--out FILE]
 
 Needs nvcc, NumPy and pybind11, and SciPy for the operators' twins; no network. Results go to benchmarks/gpu/NAME.md, named
-after the gpu: for each kernel and operator its cases, the largest error in units of the tolerance, and the time of a
-call; then how fast the larger ones are, beside PyTorch where it is installed. The exit status is 0 when everything
+after the gpu: for each kernel and operator its cases, the largest difference from the cpu in units of the tolerance, and
+the time of a call; for each training the difference from MXNet's losses; then how fast larger things are, beside PyTorch
+where it is installed. The exit status is 0 when everything
 agreed, 1 when something did not, 2 when there is no gpu or no compiler. --emulated runs the same on the emulated device,
 to test this script.
 
@@ -30,7 +31,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120  # seconds without a word from the worker before it is taken for stuck
-STEPS = 10  # of each network
+STEPS = 20  # of each recorded training
 
 
 def main() -> int:
@@ -117,14 +118,15 @@ def items() -> dict[str, Callable[[], dict[str, Any]]]:
         found[f"kernel {case.kernel} {i}"] = lambda case=case: run_kernel(case)
     try:
         import cases
+        import recorded
         from gpu import sweep
     except ImportError as error:
         print(f"The operators are left out: {error}.", file=sys.stderr)
         return found
     for i, case in enumerate(cases.all_cases()):
         found[f"operator {case.op} {i}"] = lambda case=case: run_operator(sweep, case)
-    for name in sweep.NETWORKS:
-        found[f"network {name} 0"] = lambda name=name: run_network(sweep, name)
+    for name in recorded.RUNS:
+        found[f"training {name} 0"] = lambda name=name: run_training(sweep, name)
     if "MINIMX_EMULATE" not in os.environ:
         found.update(speeds(sweep))
     return found
@@ -191,17 +193,18 @@ def run_operator(sweep: Any, case: Any) -> dict[str, Any]:
     import minimx as mx
 
     got, want = sweep.operator_results(case, mx.gpu(0)), sweep.operator_results(case, mx.cpu())
-    return {"error": sweep.operator_error(case, got, want)}
+    executor = sweep.bound_operator(case, mx.gpu(0))[0].executor
+    seconds = clock(lambda: executor.forward(is_train=False), mx.gpu(0).device.wait, 3)
+    return {"error": sweep.operator_error(case, got, want), "seconds": seconds}
 
 
-def run_network(sweep: Any, name: str) -> dict[str, Any]:
-    """Losses of the first steps, to a relative 2e-3 as for the recorded trainings."""
+def run_training(sweep: Any, name: str) -> dict[str, Any]:
     import minimx as mx
 
     steps = 2 if "MINIMX_EMULATE" in os.environ else STEPS
-    gpu, cpu = sweep.Training(name, mx.gpu(0)), sweep.Training(name, mx.cpu())
-    apart = [abs(gpu.loss() - want) / want for want in (cpu.loss() for _ in range(steps))]
-    return {"error": max(apart) / 2e-3, "seconds": clock(gpu.step, mx.gpu(0).device.wait, 3)}
+    start = time.perf_counter()
+    error = sweep.training_error(name, steps, mx.gpu(0))
+    return {"error": error, "seconds": (time.perf_counter() - start) / steps}
 
 
 def speeds(sweep: Any) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -243,7 +246,7 @@ def speeds(sweep: Any) -> dict[str, Callable[[], dict[str, Any]]]:
         return measure(lambda: ours(a), 4 * passes * n * n / 1e9, "GB/s", peer)
 
     def training() -> dict[str, Any]:
-        net = sweep.Training("lenet", mx.gpu(0), batch=100)
+        net = sweep.LeNet(100, mx.gpu(0))
         return {"rate": 100 / clock(net.step, mx.gpu(0).device.wait, 20), "unit": "images/s"}
 
     return {
@@ -279,13 +282,15 @@ def sweep(environment: dict[str, str]) -> list[dict[str, Any]]:
             last = line
             if len(results) == len(names):
                 break
-        if len(results) < len(names) and (last is None or "start" in last):
+        if last is None:
+            raise SystemExit("the worker does not start")
+        if len(results) < len(names) and "start" in last:
             results.append({"name": names[len(results)], "error": None, "message": "the worker died or was stuck"})
     return results
 
 
 def worker_lines(command: list[str], environment: dict[str, str]) -> Iterator[dict[str, Any]]:
-    worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     selector = selectors.DefaultSelector()
     selector.register(worker.stdout, selectors.EVENT_READ)
@@ -306,10 +311,10 @@ def report(gpu: str, results: list[dict[str, Any]]) -> str:
     lines = [
         f"# {gpu}",
         "",
-        f"{len(good)} of {len(checked)} cases agree with the cpu. Made by `make gpu-test`, {time.strftime('%Y-%m-%d')}.",
-        "An error of 1 is the tolerance; the time is the median of a call over the cases, which are small.",
+        f"{len(good)} of {len(checked)} cases agree. Made by `make gpu-test`, {time.strftime('%Y-%m-%d')}.",
+        "An error of 1 is the tolerance; the time is the median over the cases, which are small, of a call (of a forward pass, of a training step).",
     ]
-    for kind in ("kernel", "operator", "network"):
+    for kind in ("kernel", "operator", "training"):
         groups: dict[str, list[dict[str, Any]]] = {}
         for r in checked:
             if r["name"].startswith(kind + " "):

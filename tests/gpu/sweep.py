@@ -8,27 +8,27 @@ from typing import Any
 import networks
 import numpy as np
 from cases import Case
+from recorded import Sgd, train
 from running import Running, differentiable, inputs_of
 
 import minimx as mx
 from minimx.base import FLOATS
 
-NETWORKS = {
-    "lenet": ((16, 1, 28, 28), (16,), 10),
-    "mini_inception_bn": ((8, 3, 32, 32), (8,), 10),
-}
-
 
 def operator_results(case: Case, ctx: Any) -> list[np.ndarray]:
     """Outputs, gradients for fixed head gradients, and auxiliary states, in the case's first dtype."""
-    dtype = case.dtypes[0]
-    inputs = inputs_of(case, dtype)
-    names = differentiable(case, inputs) if dtype in FLOATS else []
+    running, names = bound_operator(case, ctx)
     mx.random.seed(7)
-    running = Running(case.op, case.params, inputs, names, ctx=ctx)
     outputs = running.forward(case.train or bool(names))
     heads = [np.cos(np.arange(o.size)).reshape(o.shape).astype(o.dtype) for o in outputs]
     return outputs + (running.backward(heads) if names else []) + running.auxiliary()
+
+
+def bound_operator(case: Case, ctx: Any) -> tuple[Running, list[str]]:
+    """The operator, bound, and the names of the inputs it is differentiated for."""
+    inputs = inputs_of(case, case.dtypes[0])
+    names = differentiable(case, inputs) if case.dtypes[0] in FLOATS else []
+    return Running(case.op, case.params, inputs, names, ctx=ctx), names
 
 
 def operator_error(case: Case, got: Sequence[np.ndarray], want: Sequence[np.ndarray]) -> float:
@@ -50,36 +50,29 @@ def operator_error(case: Case, got: Sequence[np.ndarray], want: Sequence[np.ndar
     return worst
 
 
-class Training:
-    """A network of tests/networks.py on random images, trained by sgd with momentum through simple_bind."""
+def training_error(name: str, steps: int, ctx: Any) -> float:
+    """The largest difference of a loss from the one MXNet recorded, in units of the run's tolerance."""
+    run, data, _, _, losses = train(name, steps, ctx)
+    want = data["loss"][:steps]
+    return float(np.max(np.abs(losses - want) / np.abs(want)) / run["rtol"])
 
-    def __init__(self, name: str, ctx: Any, batch: int | None = None):
-        data, label, classes = NETWORKS[name]
-        if batch:
-            data, label = (batch, *data[1:]), (batch, *label[1:])
-        self.executor = getattr(networks, name)().simple_bind(ctx, data=data, softmax_label=label)
+
+class LeNet:
+    """LeNet on random images, trained by sgd with momentum through simple_bind: for its speed."""
+
+    def __init__(self, batch: int, ctx: Any):
+        data, label = (batch, 1, 28, 28), (batch,)
+        self.executor = networks.lenet().simple_bind(ctx, data=data, softmax_label=label)
         generator = np.random.default_rng(3)
-        self.images = generator.standard_normal(data).astype("float32")
-        self.labels = generator.integers(0, classes, label).astype("float32")
-        self.states = {}
-        for param, array in self.executor.arg_dict.items():
-            if param not in ("data", "softmax_label"):
-                spread = 1 / np.sqrt(max(1, array.size // array.shape[0]))
-                array[:] = generator.uniform(-spread, spread, array.shape) + param.endswith("gamma")
-                self.states[param] = mx.nd.zeros(array.shape, ctx=ctx)
+        self.feed = {
+            "data": generator.standard_normal(data).astype("float32"),
+            "softmax_label": generator.integers(0, 10, label).astype("float32"),
+        }
+        self.optimizer = Sgd(1 / batch, learning_rate=0.02, momentum=0.9, wd=0.0)
 
-    def step(self) -> Any:
-        """One step; gives the probabilities it found, still on the device."""
-        (out,) = self.executor.forward(is_train=True, data=self.images, softmax_label=self.labels)
+    def step(self) -> None:
+        self.executor.forward(is_train=True, **self.feed)
         self.executor.backward()
-        for param, state in self.states.items():
-            weight, grad = self.executor.arg_dict[param], self.executor.grad_dict[param]
-            mx.nd.sgd_mom_update(
-                weight, grad, state, out=weight, lr=0.02, momentum=0.9, rescale_grad=1 / len(self.labels)
-            )
-        return out
-
-    def loss(self) -> float:
-        probabilities = self.step().asnumpy()
-        picked = probabilities[np.arange(len(self.labels)), self.labels.astype(int)]
-        return float(-np.log(np.maximum(picked, 1e-10)).mean())
+        for name, grad in self.executor.grad_dict.items():
+            if name not in self.feed:
+                self.optimizer.step(name, self.executor.arg_dict[name], grad)

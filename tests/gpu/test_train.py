@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_train import RUNS, train
+from recorded import RUNS, train
 
 import minimx as mx
 
