@@ -64,13 +64,15 @@ class Build(build_ext):
         cuda_sources = sorted((SOURCES / "cuda").glob("*.cu"))
         self.write_families(work / "families.inc", "", families)
         self.write_families(work / "families_cuda.inc", "CUDA_", [p.stem for p in cuda_sources])
-        common = [*COMMON, "-I" + str(work), *([] if EMULATE else ["-DMINIMX_NO_EMULATION"])]
+        common = [*COMMON, "-I" + str(work)]
         jobs = []
         import pybind11
 
         python = ["-I" + sysconfig.get_paths()["include"], "-I" + pybind11.get_include()]
         for source in sorted(SOURCES.glob("*.cpp")):
             flags = [*common, *python] if source.stem in ("bind", "array", "dlpack", "eager", "plans") else common
+            if source.stem == "gpu" and not EMULATE:
+                flags = [*flags, "-DMINIMX_NO_EMULATION"]
             jobs.append((source, work / f"{source.stem}.o", flags))
         for family in families:
             for level, isa in LEVELS.items():

@@ -312,7 +312,8 @@ def report(gpu: str, results: list[dict[str, Any]]) -> str:
         f"# {gpu}",
         "",
         f"{len(good)} of {len(checked)} cases agree. Made by `make gpu-test`, {time.strftime('%Y-%m-%d')}.",
-        "An error of 1 is the tolerance; the time is the median over the cases, which are small, of a call (of a forward pass, of a training step).",
+        "An error of 1 is the tolerance. The time is the median over the cases, which are small: of a call of a kernel, of",
+        "a forward pass of an operator, of a step of a training.",
     ]
     for kind in ("kernel", "operator", "training"):
         groups: dict[str, list[dict[str, Any]]] = {}
