@@ -141,6 +141,13 @@ int Program::add(Kernel run, const void* args, const std::vector<int>& slots, De
 int Program::add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots) {
   const KernelEntry* entry = device.find(kernel);
   if (!entry) throw std::invalid_argument("device " + device.type + " has no kernel " + kernel);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const Device* home = slots[i] < 0 ? &device : slots_.at(slots[i]).device;
+    if (home != &device)
+      throw std::invalid_argument(kernel + ": operand " + std::to_string(i) + " lies on " + home->type + "(" +
+                                  std::to_string(home->id) + "), but the kernel runs on " + device.type + "(" +
+                                  std::to_string(device.id) + ")");
+  }
   arguments_.emplace_back(*entry, args);
   return add(entry->run, arguments_.back().data(), slots, device, kernel);
 }
