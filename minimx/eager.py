@@ -71,29 +71,14 @@ def invoke(
 
 def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """`mx.nd.<operator>(*args, **kwargs)`: inputs first, then parameters, each by position or by name."""
-    out = kwargs.pop("out", None)
-    kwargs.pop("name", None)
-    ctx = kwargs.pop("ctx", None)
-    if ctx is not None:
-        ctx = Context(*_split_context(ctx)) if isinstance(ctx, str) else ctx
-    inputs: Sequence[Any]
-    if not op.count and len(args) <= len(op.inputs) and not any(n in kwargs for n in op.inputs):
-        inputs, given = [a for a in args if a is not None], kwargs
-    elif op.count:
-        inputs = list(args[0]) if len(args) == 1 and isinstance(args[0], (list, tuple)) else list(args)
-        given = kwargs
-    else:
-        by_name = dict(zip((*op.inputs, *op.params), args, strict=False))
-        if len(args) > len(op.inputs) + len(op.params):
-            raise ParameterError(
-                f"{op.name} takes at most {len(op.inputs) + len(op.params)} arguments, got {len(args)}"
-            )
-        for name, value in kwargs.items():
-            if name in by_name:
-                raise ParameterError(f"{op.name}: {name} was given twice")
-            by_name[name] = value
-        inputs = [by_name.pop(n) for n in op.inputs if by_name.get(n) is not None]
-        given = {n: v for n, v in by_name.items() if n not in op.inputs}
+    out = ctx = None
+    if kwargs:
+        out = kwargs.pop("out", None)
+        kwargs.pop("name", None)
+        ctx = kwargs.pop("ctx", None)
+        if isinstance(ctx, str):
+            ctx = _read_context(ctx)
+    inputs, given = _operands(op, args, kwargs)
     if out is not None and not inputs and isinstance(out, _core.Array):
         for key, value in (("shape", out.shape), ("dtype", out.dtype_name)):
             if key in op.params and given.get(key) is None:
@@ -103,6 +88,24 @@ def call(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         numbers = tuple(getattr(params, n) for n in op.steered)
         return _core.invoke_steered(op, params._replace(**dict.fromkeys(op.steered, 0.0)), numbers, out, *inputs)
     return _core.invoke(op, params, ctx, out, *inputs)
+
+
+def _operands(op: Op, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The inputs and the parameters of a call."""
+    if op.count:
+        return list(args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args), kwargs
+    if len(args) <= len(op.inputs) and kwargs.keys().isdisjoint(op.inputs):
+        return [a for a in args if a is not None], kwargs
+    places = (*op.inputs, *op.params)
+    if len(args) > len(places):
+        raise ParameterError(f"{op.name} takes at most {len(places)} arguments, got {len(args)}")
+    by_name = dict(zip(places, args, strict=False))
+    for name, value in kwargs.items():
+        if name in by_name:
+            raise ParameterError(f"{op.name}: {name} was given twice")
+        by_name[name] = value
+    inputs = [by_name.pop(n) for n in op.inputs if by_name.get(n) is not None]
+    return inputs, {n: v for n, v in by_name.items() if n not in op.inputs}
 
 
 def _steerable(inputs: Sequence[Any]) -> bool:
@@ -116,14 +119,10 @@ def _steerable(inputs: Sequence[Any]) -> bool:
     )
 
 
-def _split_context(text: str) -> tuple[str, int]:
+def _read_context(text: str) -> Context:
+    """The context that prints as `text`."""
     kind, _, number = text.rstrip(")").partition("(")
-    return kind, int(number or 0)
-
-
-def all_outputs(op: Op, params: Any, inputs: Sequence[Any], ctx: Context) -> tuple[Any, ...]:
-    """Every output of an operator, hidden ones included."""
-    return _core.invoke_all(op, params, ctx, *inputs)
+    return Context(kind, int(number or 0))
 
 
 def _compile(op: Op, params: Any, in_types: tuple, context: Context, train: bool) -> tuple:

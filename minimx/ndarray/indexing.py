@@ -96,6 +96,8 @@ def put(array: NDArray, key: Any, value: Any) -> None:
 
 def expand(key: Any, shape: tuple[int, ...]) -> tuple[Items, bool]:
     """One item per axis of `shape` (and per None), arrays as NumPy arrays; and whether the key is basic."""
+    if type(key) is tuple and len(key) <= len(shape) and all(type(k) is int or type(k) is slice for k in key):
+        return [*key, *[_FULL] * (len(shape) - len(key))], True
     items = [_item(k) for k in (key if isinstance(key, tuple) else (key,))]
     used = sum(_axes_of(item) for item in items)
     if used > len(shape):

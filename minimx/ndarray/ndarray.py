@@ -17,10 +17,10 @@ from .convert import from_bfloat16, host_value, upload
 
 # Methods that apply the operator of the same name to the array.
 FORWARDED = """
-    abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like 
-    broadcast_to cbrt ceil clip cos cosh degrees depth_to_space diag exp expm1 fix flip floor log log10 log1p log2 
-    log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat 
-    reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin 
+    abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort broadcast_axes broadcast_like
+    broadcast_to cbrt ceil clip cos cosh degrees depth_to_space diag exp expm1 fix flip floor log log10 log1p log2
+    log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt reciprocal relu repeat
+    reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice slice_axis slice_like softmax softmin
     sort space_to_depth split sqrt square sum swapaxes take tan tanh tile topk transpose trunc zeros_like
 """.split()  # noqa: SIM905
 
@@ -30,14 +30,11 @@ _reshaped: dict[tuple, tuple[int, ...]] = {}  # (shape, target, reverse) -> new 
 
 
 def _arithmetic(array_op: str, scalar_op: str) -> Callable:
-    """The method for `self <operator> other`; scalars and arrays of one element are the common case and go straight to C."""
-    binary = _core.binary
-    operators: list = []
+    """The method for `self <operator> other`."""
+    binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
 
     def method(self, other):
-        if not operators:
-            operators[:] = find(array_op), find(scalar_op)
-        result = binary(operators[0], operators[1], None, self, other)
+        result = binary(of_arrays, of_scalar, None, self, other)
         if result is NotImplemented and _converts(other):
             return method(self, _operand(other, self))
         return result
@@ -47,23 +44,24 @@ def _arithmetic(array_op: str, scalar_op: str) -> Callable:
 
 def _reversed(array_op: str, scalar_op: str) -> Callable:
     """The method for `other <operator> self`, which Python asks for when `other` is no NDArray."""
-    binary = _core.binary
+    binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
 
     def method(self, other):
-        result = binary(find(array_op), find(scalar_op), None, self, other)
+        result = binary(of_arrays, of_scalar, None, self, other)
         if result is NotImplemented and _converts(other):
             other = _operand(other, self)
-            return method(self, other) if isinstance(other, float) else binary(find(array_op), None, None, other, self)
+            return method(self, other) if isinstance(other, float) else binary(of_arrays, None, None, other, self)
         return result
 
     return method
 
 
 def _in_place(array_op: str, scalar_op: str) -> Callable:
-    binary = _core.binary
+    """The method for `self <operator>= other`."""
+    binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
 
     def method(self, other):
-        result = binary(find(array_op), find(scalar_op), self, self, other)
+        result = binary(of_arrays, of_scalar, self, self, other)
         if result is NotImplemented and _converts(other):
             return method(self, _operand(other, self))
         return result
