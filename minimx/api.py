@@ -74,6 +74,7 @@ def open_namespace(module: str, written: Written) -> tuple[Callable, Callable]:
     spaces = {n: Namespace(module, n, make, written) for n in ("op", "_internal", *NAMESPACES)}
 
     def attribute(name: str) -> Any:
+        # Kept in the namespace, not in the module itself, whose code means the builtins by names like sum and slice.
         return spaces[name] if name in spaces else getattr(spaces["op"], name)
 
     def listing() -> list[str]:

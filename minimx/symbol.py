@@ -582,10 +582,10 @@ def load_json(json_str: str) -> Symbol:
 
 def _written(namespace: str) -> dict[str, Any]:
     """The functions of mx.sym and its namespaces that are not derived from one operator."""
-    from . import symbol_functions, symbol_random
+    from . import contrib_functions, symbol_functions, symbol_random
 
-    functions: dict[str, dict[str, Any]] = {"op": symbol_functions.FUNCTIONS, "random": symbol_random.FUNCTIONS}
-    return functions.get(namespace, {})
+    modules = {"op": symbol_functions, "random": symbol_random, "contrib": contrib_functions}
+    return modules[namespace].FUNCTIONS if namespace in modules else {}
 
 
 __getattr__, __dir__ = open_namespace(__name__, _written)

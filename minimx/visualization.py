@@ -264,7 +264,7 @@ def _parameters(nodes: Iterable[SymbolNode]) -> set[SymbolNode]:
                 found.add(node)
             continue
         for name, (child, _) in zip(node.op.input_names(node.params), node.inputs, strict=True):
-            if child.op is None and (name in PARAMETER_INPUTS or name in node.op.aux):
+            if child.op is None and (name in PARAMETER_INPUTS or name in node.op.aux_names(node.params)):
                 found.add(child)
     return found
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minimx as mx
@@ -99,6 +100,35 @@ def test_arguments_by_position_and_by_name():
     assert mx.sym.clip(data=x, a_min=0, a_max=1).attr("a_max") == "1"
     assert mx.sym.FullyConnected(x, None, x, 5).list_arguments()[0] == "x"
     assert (mx.nd.clip(mx.nd.array([1, 5]), 2, 3).asnumpy() == [2, 3]).all()
+
+
+# Methods that NDArray and Symbol have in MXNet, each the operator or function of that name.
+METHODS = (
+    "abs arccos arccosh arcsin arcsinh arctan arctanh argmax argmax_channel argmin argsort astype broadcast_axes "
+    "broadcast_like broadcast_to cbrt ceil clip cos cosh degrees depth_to_space diag exp expand_dims expm1 fix flatten flip "
+    "floor log log10 log1p log2 log_softmax max mean min nanprod nansum norm one_hot ones_like pad pick prod radians rcbrt "
+    "reciprocal relu repeat reshape reshape_like rint round rsqrt shape_array sigmoid sign sin sinh size_array slice "
+    "slice_axis slice_like softmax softmin sort space_to_depth split split_v2 sqrt square squeeze sum swapaxes take tan "
+    "tanh tile topk transpose trunc zeros_like"
+).split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_mxnet(name):
+    if name in MXNET and name not in REGISTRY:
+        pytest.skip(f"needs the operator {name}")
+    assert callable(getattr(mx.sym.Variable("x"), name))
+    assert callable(getattr(mx.nd.zeros((2, 2)), name))
+
+
+@pytest.mark.parametrize("name", ["isnan", "isinf", "isfinite"])
+def test_contrib_functions(name):
+    values = np.array([1, np.nan, np.inf, -np.inf, 0], np.float32)
+    expected = getattr(np, name)(values)
+    array = mx.nd.array(values)
+    assert (getattr(mx.nd.contrib, name)(array).asnumpy() == expected).all()
+    (result,) = getattr(mx.sym.contrib, name)(mx.sym.Variable("x")).eval(x=array)
+    assert (result.asnumpy() == expected).all()
 
 
 X = mx.sym.Variable("x")

@@ -31,6 +31,10 @@ def _written(namespace: str) -> dict[str, Any]:
         from .. import random
 
         return {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+    if namespace == "contrib":
+        from ..contrib_functions import FUNCTIONS
+
+        return FUNCTIONS
     return {}
 
 

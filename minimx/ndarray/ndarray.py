@@ -207,6 +207,12 @@ class NDArray(_core.Array):
         shape.insert(axis % (self.ndim + 1), 1)
         return self.reshape(shape)
 
+    def split_v2(self, *args: Any, **kwargs: Any) -> Any:
+        """mx.nd.split_v2"""
+        from .creation import split_v2
+
+        return split_v2(self, *args, **kwargs)
+
     def squeeze(self, axis: Any = None, inplace: bool = False) -> NDArray:
         if not inplace:
             return invoke("squeeze", [self], {} if axis is None else {"axis": axis})
