@@ -4,6 +4,7 @@
 // ("columns": rows of memory are folded onto each other). Both walk memory in order, a few cache lines at a time.
 #include "../args/reduce.h"
 
+#include "fold.h"
 #include "simd.h"
 
 namespace minimx {
@@ -130,12 +131,8 @@ inline Vec<T> tail(const T* p, int64_t n) {
 }
 
 template <class T, class Op>
-inline T fold_lanes(Vec<T> v) {
-  T lanes[kLanes<T>];
-  store<T>(lanes, v);
-  for (int half = kLanes<T> / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lanes[i] = Op::join(lanes[i], lanes[i + half]);
-  return lanes[0];
+inline T lane_fold(Vec<T> v) {
+  return fold_lanes<T>(v, [](T a, T b) { return Op::join(a, b); });
 }
 
 template <class T, class Op>
@@ -158,7 +155,7 @@ inline T fold_short(const T* p, int64_t n) {
   }
   if (i + lanes <= n) s0 = Op::join(s0, Op::map(load<T>(p + i))), i += lanes;
   if (i < n) s1 = Op::join(s1, tail<T, Op>(p + i, n - i));
-  return fold_lanes<T, Op>(Op::join(s0, s1));
+  return lane_fold<T, Op>(Op::join(s0, s1));
 }
 
 // Folds runs of memory into one number.
@@ -202,7 +199,7 @@ class RowFold {
     Vec<T> v = Op::join(Op::join(sums_[0], sums_[1]), Op::join(sums_[2], sums_[3]));
     for (int l = 0; l < kLevels; ++l)
       if (counts_[l]) v = Op::join(levels_[l], v);
-    return fold_lanes<T, Op>(v);
+    return lane_fold<T, Op>(v);
   }
 
  private:

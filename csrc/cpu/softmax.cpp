@@ -5,6 +5,7 @@
 // row by row, so that memory is still walked along its runs.
 #include "../args/softmax.h"
 
+#include "fold.h"
 #include "simd.h"
 #include "vmath.h"
 
@@ -60,7 +61,9 @@ struct BlockSum {
       count = 0;
     }
   }
-  T result() const { return lane_sum<T>(total + block); }
+  T result() const {
+    return fold_lanes<T>(total + block, [](T a, T b) { return a + b; });
+  }
 };
 
 template <class T, bool Log>
@@ -70,7 +73,7 @@ void softmax_row(const T* x, T* y, int64_t n, T scale) {
   Vec<T> tops = splat(lowest);
   each_vector<T>(
       n, [&](int64_t i, int lanes) { tops = vmax(tops, first_lanes<T>(read(x + i, lanes) * s, lanes, lowest)); });
-  const T top = lane_max<T>(tops);
+  const T top = fold_lanes<T>(tops, [](T a, T b) { return a < b ? b : a; });
   const Vec<T> t = splat(top);
   BlockSum<T> sum;
   each_vector<T>(n, [&](int64_t i, int lanes) {
