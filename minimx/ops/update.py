@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from ..base import ShapeError
 from ..graph import Value
-from ..op import Op, same_shape
-from ..params import Bool, Float
-from .elemwise import F
+from ..op import Op, find, same_shape
+from ..params import Bool, Float, Floats, Int
+from .elemwise import F, scaled
 
 
-class Update(Op, abstract=True):
-    """An optimizer step: the output is the new weight, states are changed in place."""
+class _Step(Op, abstract=True):
+    """The output is the new weight; the inputs in `mutates` are states and changed in place."""
 
     early_updates = True
     partial_shapes = True
     steered = ("lr",)
-    param_order = ("lr", "momentum", "wd", "rescale_grad", "clip_gradient")
-    lr = Float(doc="the learning rate")
-    wd = Float(0.0, doc="how much of the weight is added to the gradient")
-    rescale_grad = Float(1.0, doc="the factor of the gradient")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradient's size; none if it is negative")
+    param_order = (
+        *("lr", "momentum", "beta1", "beta2", "gamma1", "gamma2", "lamda1", "beta", "epsilon", "t"),
+        *("wd", "rescale_grad", "clip_gradient"),
+    )
 
     def complete_shapes(self, p, ins, outs):
         same_shape(ins, outs)
@@ -38,15 +38,41 @@ class Update(Op, abstract=True):
         return dict(zip(map(names.index, self.mutates), self.step(p, *node.inputs)[1:], strict=True))
 
 
+class Update(_Step, abstract=True):
+    inputs = ("weight", "grad")
+    lr = Float(doc="the learning rate")
+    wd = Float(0.0, doc="the factor of the weight that is added to the gradient")
+    rescale_grad = Float(1.0, doc="the factor of the gradient")
+    clip_gradient = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+
+
+def clipped(value: Value, limit: float) -> Value:
+    return value if limit < 0 else F.clip(value, a_min=-limit, a_max=limit)
+
+
 def rescaled(p, grad: Value) -> Value:
-    """The gradient as an update sees it."""
-    grad = grad if p.rescale_grad == 1 else grad * p.rescale_grad
-    return grad if p.clip_gradient < 0 else F.clip(grad, a_min=-p.clip_gradient, a_max=p.clip_gradient)
+    """The gradient, rescaled and clipped."""
+    return clipped(scaled(grad, p.rescale_grad), p.clip_gradient)
 
 
 def decayed(p, grad: Value, weight: Value) -> Value:
-    """The rescaled gradient with weight decay."""
-    return rescaled(p, grad) if p.wd == 0 else rescaled(p, grad) + weight * p.wd
+    """The gradient, rescaled, clipped, then with weight decay: what sgd and its kin go by."""
+    grad = rescaled(p, grad)
+    return grad if p.wd == 0 else grad + weight * p.wd
+
+
+def decayed_and_clipped(p, grad: Value, weight: Value, limit: float) -> Value:
+    """The gradient, rescaled, with weight decay, then clipped: what adam and its kin go by."""
+    grad = scaled(grad, p.rescale_grad)
+    return clipped(grad if p.wd == 0 else grad + weight * p.wd, limit)
+
+
+def mixed(old: Value, new: Value, keep: float) -> Value:
+    """A moving average that keeps the part `keep` of what it was."""
+    return old * keep + new * (1 - keep)
+
+
+# ---- sgd ----------------------------------------------------------------------------------------------------------------
 
 
 class _Lazy(Update, abstract=True):
@@ -57,7 +83,6 @@ class SgdUpdate(_Lazy):
     """weight - lr (rescaled gradient + wd weight)."""
 
     name = "sgd_update"
-    inputs = ("weight", "grad")
 
     def step(self, p, weight, grad):
         return (weight - decayed(p, grad, weight) * p.lr,)
@@ -82,7 +107,7 @@ class SgdMomUpdate(_Momentum):
         return self.moved(p, weight, grad, mom)
 
 
-class _Mixed(Op, abstract=True):
+class _Mixed(_Step, abstract=True):
     """The form with a float32 copy of a half precision weight, which is the one that learns."""
 
     def infer_types(self, p, ins, outs):
@@ -114,3 +139,247 @@ class MpSgdMomUpdate(_Mixed, _Momentum):
     def step(self, p, weight, grad, mom, weight32):
         new, mom = self.moved(p, weight32, F.Cast(grad, dtype="float32"), mom)
         return F.Cast(new, dtype=weight.dtype), mom, new
+
+
+class NagMomUpdate(Update):
+    """Nesterov's momentum: mom = momentum mom; weight - mom + (1 + momentum) (mom - lr g), g with the decay of the weight.
+
+    The new mom is mom - lr g with the decay of the new weight, as MXNet computes it.
+    """
+
+    name = "nag_mom_update"
+    inputs = ("weight", "grad", "mom")
+    mutates = ("mom",)
+    momentum = Float(0.0, doc="how much of the last step is taken again")
+
+    def moved(self, p, weight: Value, grad: Value, mom: Value) -> tuple[Value, Value]:
+        mom = mom * p.momentum
+        new = weight - mom + (mom - decayed(p, grad, weight) * p.lr) * (1 + p.momentum)
+        return new, mom - decayed(p, grad, new) * p.lr
+
+    def step(self, p, weight, grad, mom):
+        return self.moved(p, weight, grad, mom)
+
+
+class MpNagMomUpdate(_Mixed, NagMomUpdate):
+    """`nag_mom_update` of a half precision weight with a float32 copy."""
+
+    name = "mp_nag_mom_update"
+    inputs = ("weight", "grad", "mom", "weight32")
+    mutates = ("mom", "weight32")
+
+    def step(self, p, weight, grad, mom, weight32):
+        new, mom = self.moved(p, weight32, F.Cast(grad, dtype="float32"), mom)
+        return F.Cast(new, dtype=weight.dtype), mom, new
+
+
+class _MultiSgd(Op, abstract=True):
+    """One operator for the updates of several weights, whose arrays follow each other: weight, grad, ..., weight, grad, ..."""
+
+    single: type[Update] = SgdUpdate
+    count = "num_weights"
+    param_order = ("lrs", "wds", "momentum")
+    early_updates = True
+    partial_shapes = True
+    lrs = Floats(doc="the learning rate of each weight")
+    wds = Floats(doc="the weight decay of each weight")
+    rescale_grad = Float(1.0, doc="the factor of the gradients")
+    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
+    num_weights = Int(1, min=1, doc="the number of weights")
+
+    def parse(self, given, where="", count=None):
+        return super().parse(given, where, None if count is None else count // len(self.single.inputs))
+
+    def input_names(self, p):
+        return tuple(f"{name}_{i}" for i in range(p.num_weights) for name in self.single.inputs)
+
+    def output_names(self, p):
+        return tuple(f"output{i}" for i in range(p.num_weights)) if p.num_weights > 1 else ("output",)
+
+    def complete_shapes(self, p, ins, outs):
+        for i, part in self._parts(p):
+            one, out = ins[part], outs[i : i + 1]
+            same_shape(one, out)
+            ins[part], outs[i] = one, out[0]
+
+    def output_shapes(self, p, ins):
+        return [ins[part][0] for _, part in self._parts(p)]
+
+    def infer_types(self, p, ins, outs):
+        for i, part in self._parts(p):
+            one, out = ins[part], outs[i : i + 1]
+            find(self.single.name).infer_types(p, one, out)
+            ins[part], outs[i] = one, out[0]
+
+    def expand(self, p, node, train):
+        return [step[0] for step in self._steps(p, node)]
+
+    def updates(self, p, node):
+        changed = {}
+        for (_, part), step in zip(self._parts(p), self._steps(p, node), strict=True):
+            for name, value in zip(self.single.mutates, step[1:], strict=True):
+                changed[part.start + self.single.inputs.index(name)] = value
+        return changed
+
+    def _parts(self, p):
+        """The number of each weight, and where its arrays are among the inputs."""
+        width = len(self.single.inputs)
+        return [(i, slice(i * width, (i + 1) * width)) for i in range(p.num_weights)]
+
+    def _steps(self, p, node):
+        if not len(p.lrs) == len(p.wds) == p.num_weights:
+            raise ShapeError(f"{self.name}: lrs and wds must have {p.num_weights} numbers, one for each weight")
+        op = find(self.single.name)
+        common = {k: v for k, v in p._asdict().items() if k in op.params}
+        for i, part in self._parts(p):
+            yield op.step(op.parse({**common, "lr": p.lrs[i], "wd": p.wds[i]}), *node.inputs[part])
+
+
+class MultiSgdUpdate(_MultiSgd):
+    """`sgd_update` of several weights."""
+
+    name = "multi_sgd_update"
+
+
+class MultiSgdMomUpdate(_MultiSgd):
+    """`sgd_mom_update` of several weights."""
+
+    name = "multi_sgd_mom_update"
+    single = SgdMomUpdate
+    momentum = Float(0.0, doc="how much of the last step is taken again")
+
+
+class MultiMpSgdUpdate(_MultiSgd):
+    """`mp_sgd_update` of several weights."""
+
+    name = "multi_mp_sgd_update"
+    single = MpSgdUpdate
+
+
+class MultiMpSgdMomUpdate(_MultiSgd):
+    """`mp_sgd_mom_update` of several weights."""
+
+    name = "multi_mp_sgd_mom_update"
+    single = MpSgdMomUpdate
+    momentum = Float(0.0, doc="how much of the last step is taken again")
+
+
+# ---- signs --------------------------------------------------------------------------------------------------------------
+
+
+class SignsgdUpdate(Update):
+    """(1 - lr wd) weight - lr sign(gradient)."""
+
+    name = "signsgd_update"
+
+    def step(self, p, weight, grad):
+        return (weight - (F.sign(rescaled(p, grad)) + weight * p.wd) * p.lr,)
+
+
+class SignumUpdate(Update):
+    """mom = momentum mom - (1 - momentum) (gradient + wd weight); (1 - lr wd_lh) weight + lr sign(mom)."""
+
+    name = "signum_update"
+    inputs = ("weight", "grad", "mom")
+    mutates = ("mom",)
+    momentum = Float(0.0, doc="how much of mom is kept")
+    wd_lh = Float(0.0, doc="weight decay apart from the gradient")
+
+    def step(self, p, weight, grad, mom):
+        mom = mom * p.momentum - decayed(p, grad, weight) * (1 - p.momentum)
+        return weight + (F.sign(mom) - weight * p.wd_lh) * p.lr, mom
+
+
+# ---- moving averages ----------------------------------------------------------------------------------------------------
+
+
+class AdamUpdate(_Lazy):
+    """mean and var are moving averages of the gradient and its square; weight - lr mean / (sqrt(var) + epsilon)."""
+
+    name = "adam_update"
+    inputs = ("weight", "grad", "mean", "var")
+    mutates = ("mean", "var")
+    beta1 = Float(0.9, doc="how much of mean is kept")
+    beta2 = Float(0.999, doc="how much of var is kept")
+    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+
+    def step(self, p, weight, grad, mean, var):
+        grad = decayed_and_clipped(p, grad, weight, p.clip_gradient)
+        mean, var = mixed(mean, grad, p.beta1), mixed(var, F.square(grad), p.beta2)
+        return weight - mean / (F.sqrt(var) + p.epsilon) * p.lr, mean, var
+
+
+class _RmsProp(Update, abstract=True):
+    gamma1 = Float(0.95, doc="how much of the moving averages is kept")
+    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    clip_weights = Float(-1.0, doc="the limit of the weights' size; none if it is negative")
+
+
+class RmspropUpdate(_RmsProp):
+    """n is a moving average of the squared gradient; weight - lr gradient / sqrt(n + epsilon)."""
+
+    name = "rmsprop_update"
+    inputs = ("weight", "grad", "n")
+    mutates = ("n",)
+
+    def step(self, p, weight, grad, n):
+        grad = decayed_and_clipped(p, grad, weight, p.clip_gradient)
+        n = mixed(n, F.square(grad), p.gamma1)
+        return clipped(weight - grad * F.rsqrt(n + p.epsilon) * p.lr, p.clip_weights), n
+
+
+class RmspropalexUpdate(_RmsProp):
+    """Graves' rmsprop: n and g are moving averages of the squared gradient and the gradient, and
+    delta = gamma2 delta - lr gradient / sqrt(n - g² + epsilon); weight + delta."""
+
+    name = "rmspropalex_update"
+    inputs = ("weight", "grad", "n", "g", "delta")
+    mutates = ("n", "g", "delta")
+    gamma2 = Float(0.9, doc="how much of the last step is taken again")
+
+    def step(self, p, weight, grad, n, g, delta):
+        grad = decayed_and_clipped(p, grad, weight, p.clip_gradient)
+        n, g = mixed(n, F.square(grad), p.gamma1), mixed(g, grad, p.gamma1)
+        delta = delta * p.gamma2 - grad * F.rsqrt(n - F.square(g) + p.epsilon) * p.lr
+        return clipped(weight + delta, p.clip_weights), n, g, delta
+
+
+class FtrlUpdate(Update):
+    """Follow the regularised leader: z gathers gradients, n their squares; weights with |z| <= lamda1 are 0."""
+
+    name = "ftrl_update"
+    inputs = ("weight", "grad", "z", "n")
+    mutates = ("z", "n")
+    lamda1 = Float(0.01, doc="the strength of what makes weights 0")
+    beta = Float(1.0, doc="what is added to sqrt(n)")
+
+    def step(self, p, weight, grad, z, n):
+        grad = rescaled(p, grad)
+        new_n = n + F.square(grad)
+        z = z + grad - (F.sqrt(new_n) - F.sqrt(n)) * weight / p.lr
+        scale = (F.sqrt(new_n) + p.beta) / p.lr + p.wd
+        moved = (F.sign(z) * p.lamda1 - z) / scale
+        return F.where(F.abs(z) > p.lamda1, moved, F.zeros_like(z)), z, new_n
+
+
+class FtmlUpdate(_Step):
+    """Follow the moving leader: v is a moving average of the squared gradient, d the scale, z what is followed."""
+
+    name = "ftml_update"
+    inputs = ("weight", "grad", "d", "v", "z")
+    mutates = ("d", "v", "z")
+    lr = Float(doc="the learning rate")
+    t = Int(min=1, doc="the number of this update, counted from 1")
+    beta1 = Float(0.6, doc="how much of z is kept")
+    beta2 = Float(0.999, doc="how much of v is kept")
+    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    wd = Float(0.0, doc="the factor of the weight that is added to the gradient")
+    rescale_grad = Float(1.0, doc="the factor of the gradient")
+    clip_grad = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+
+    def step(self, p, weight, grad, d, v, z):
+        grad = decayed_and_clipped(p, grad, weight, p.clip_grad)
+        v = mixed(v, F.square(grad), p.beta2)
+        new_d = (F.sqrt(v * (1 / (1 - p.beta2**p.t))) + p.epsilon) * (1 - p.beta1**p.t) / p.lr
+        z = mixed(z, grad, p.beta1) - (new_d - d * p.beta1) * weight
+        return -z / new_d, new_d, v, z
