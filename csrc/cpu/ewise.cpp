@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kTileBytes = 2048;  // a dozen of them fit the first-level cache
 constexpr int64_t kMaxDims = 32;
-constexpr int64_t kParallelWork = 1 << 16;           // in elements × operands and instructions: some 5 us
+constexpr int64_t kParallelWork = 1 << 17;           // in elements × operands and instructions: some 5 us
 constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 template <class T>

@@ -327,7 +327,9 @@ inline Split<Vec<float>> split_log(Vec<float> x) {
 inline Split<Vec<double>> split_log(Vec<double> x) {
   const Mask<double> tiny = x < 0x1p-1022;
   const Vec<int64_t> bits = (Vec<int64_t>)(tiny ? x * num(x, 0x1p54) : x) - 0x3fe6a09e667f3bcd;
-  const Vec<int64_t> e = (bits >> 52) - (tiny & 54);
+  // AVX2 shifts 64-bit lanes logically only: the exponent goes through the shift with 1024 added.
+  const Vec<int64_t> shifted = (Vec<int64_t>)((Vec<uint64_t>)(bits + (int64_t{1024} << 52)) >> 52);
+  const Vec<int64_t> e = shifted - 1024 - (tiny & 54);
   const Vec<double> magic = num(x, 0x1.8p52);
   return {(Vec<double>)(e + (Vec<int64_t>)magic) - magic,
           (Vec<double>)((bits & 0xfffffffffffff) + 0x3fe6a09e667f3bcd) - num(x, 1)};
@@ -448,25 +450,43 @@ inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
   return out;
 }
 
-// exp(b log a) in double is exact enough for float.
+// a^b = exp(b log a) in double, with the digits that a float needs.
 inline Vec<double> power_for_float(Vec<double> a, Vec<double> b) {
-  const Vec<double> one = num(a, 1), nan = num(a, __builtin_nan(""));
+  const Vec<double> one = num(a, 1), infinity = num(a, __builtin_inf());
   const Vec<double> size = vabs(a);
-  Vec<double> y = vexp(b * vlog(size));
+  const Split<Vec<double>> split = split_log(size);
+  const Vec<double> s = split.f / (split.f + num(a, 2)), z = s * s;
+  Vec<double> log =
+      split.e * num(a, 0.69314718055994531) + s * poly(z, 2., 2 / 3., 2 / 5., 2 / 7., 2 / 9., 2 / 11., 2 / 13.);
+  log = size == 0 ? -infinity : log;
+  log = size == infinity ? infinity : log;
+
+  Vec<double> power = b * log;  // NaN where b is 0 and the logarithm infinite: that is set right below
+  power = power > 200.0 ? num(a, 200) : power;
+  power = power < -200.0 ? num(a, -200) : power;
+  const Vec<double> magic = num(a, 0x1.8p52);
+  const Vec<double> rounded = power * num(a, 0x1.71547652b82fep0) + magic;
+  const Vec<double> r = power - (rounded - magic) * num(a, 0.69314718055994531);
+  const Vec<int64_t> k = (Vec<int64_t>)rounded - (Vec<int64_t>)magic;
+  const auto scale = (Vec<double>)((k + 1023) << 52);
+  Vec<double> y = scale * poly(r, 1., 1., 1 / 2., 1 / 6., 1 / 24., 1 / 120., 1 / 720., 1 / 5040., 1 / 40320.);
+
   const Mask<double> integer = b == round_even(b);
   const Vec<double> half = b * num(a, 0.5);
   const Mask<double> odd = integer & (half != round_even(half));
   y = odd ? vcopysign(y, a) : y;
-  const Mask<double> undefined = (a < 0) & ~integer & (size != num(a, __builtin_inf()));
-  y = undefined ? nan : y;
-  const Mask<double> certain = (b == 0) | (a == one) | ((size == one) & (vabs(b) == num(a, __builtin_inf())));
+  const Mask<double> undefined = ((a < 0) & ~integer & (size != infinity)) | (a != a);
+  y = undefined ? num(a, __builtin_nan("")) : y;
+  const Mask<double> certain = (b == 0) | (a == one) | ((size == one) & (vabs(b) == infinity));
   return certain ? one : y;
 }
 inline Vec<float> vpow(Vec<float> a, Vec<float> b) {
+  if (!any(b != 2.f)) return a * a;
   const Halves x = widen(a), y = widen(b);
   return narrow(power_for_float(x.low, y.low), power_for_float(x.high, y.high));
 }
 inline Vec<double> vpow(Vec<double> a, Vec<double> b) {
+  if (!any(b != 2.0)) return a * a;
   return lanewise(a, b, [](double x, double y) { return pow(x, y); });
 }
 
