@@ -80,6 +80,10 @@ class Op:
             return tuple(f"arg{i}" for i in range(getattr(p, self.count)))
         return self.inputs
 
+    def counted(self, inputs: int) -> int:
+        """What the parameter `count` is when there are so many inputs."""
+        return inputs
+
     def output_names(self, p: Any) -> tuple[str, ...]:
         """Names of all outputs, hidden ones included."""
         return self.outputs
@@ -144,7 +148,7 @@ class Op:
     def parse(self, given: dict[str, Any], where: str = "", count: int | None = None) -> Any:
         """The frozen, complete parameters."""
         if self.count and self.count not in given and count is not None:
-            given = {**given, self.count: count}
+            given = {**given, self.count: self.counted(count)}
         return self.Params(**parse_params(self.name, self.params, given, where))
 
     def infer_outputs(

@@ -108,7 +108,7 @@ def apply_operator(
     """
     given = dict(given)
     if op.count and op.count not in given:
-        given[op.count] = len(positional) + len(named)
+        given[op.count] = op.counted(len(positional) + len(named))
     params = op.parse({**attrs, **given}, name)
     text = {**attrs, **{key: text_of(value) for key, value in given.items()}}
     names = op.input_names(params)

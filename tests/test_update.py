@@ -56,6 +56,7 @@ def test_several_weights_at_once(op):
 def test_an_update_is_one_pass(op):
     """However many operators an update is made of, they fuse into one call."""
     kinds = [((100,), i.dtype or "float32") for i in UPDATES[op][1]]
-    eager = compile_eager(find(op), find(op).parse(options(op)[1]), kinds, ("cpu", 0), False)
-    kernels = [eager.program.kernel_name(i) for i in range(len(eager.program))]
-    assert [k for k in kernels if k.startswith("ewise")] == ["ewise.float32"], kernels
+    for steered in ((), ("lr",)) if UPDATES[op][1][0].dtype is None else ((),):
+        eager = compile_eager(find(op), find(op).parse(options(op)[1]), kinds, ("cpu", 0), False, steered)
+        kernels = [eager.program.kernel_name(i) for i in range(len(eager.program))]
+        assert [k for k in kernels if k.startswith("ewise")] == ["ewise.float32"], kernels

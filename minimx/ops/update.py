@@ -187,8 +187,8 @@ class _MultiSgd(Op, abstract=True):
     clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
     num_weights = Int(1, min=1, doc="the number of weights")
 
-    def parse(self, given, where="", count=None):
-        return super().parse(given, where, None if count is None else count // len(self.single.inputs))
+    def counted(self, inputs):
+        return inputs // len(self.single.inputs)
 
     def input_names(self, p):
         return tuple(f"{name}_{i}" for i in range(p.num_weights) for name in self.single.inputs)
