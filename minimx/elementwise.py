@@ -16,8 +16,6 @@ from .base import FLOATS, TYPE_FLAGS, ShapeError
 from .graph import Value
 from .op import Op, Shape, same_shape
 
-MAX_REGISTERS = 24
-
 
 @cache
 def opcodes() -> dict[str, tuple[int, int, bool]]:

@@ -10,7 +10,7 @@ namespace minimx {
 //
 // `code` holds five numbers per instruction: opcode, destination register, operands a, b, c (unused ones are 0).
 // Operand k means input k below `inputs`, then constant k-inputs, then register k-inputs-constants.n. Registers hold one
-// tile; `registers` of them are used (at most 24). out_operands names what each output stores at the end of its tile,
+// tile; `registers` of them are used (a gpu has 64). out_operands names what each output stores at the end of its tile,
 // so an output may share memory with an input that walks like it.
 struct EwiseArgs {
   Ints shape;

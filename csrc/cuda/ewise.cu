@@ -1,4 +1,6 @@
 // ewise: an interpreter of the functions of ewise.def; each thread takes a few elements through the whole chain.
+#include <stdexcept>
+
 #include "../args/ewise.h"
 #include "convert.cuh"
 
@@ -7,7 +9,6 @@ namespace cuda {
 namespace {
 
 constexpr int kEach = 4;  // elements of a thread, a block's width apart
-constexpr int kMaxRegisters = 24;
 
 enum Types { REAL, ANY };
 enum Opcode {
@@ -57,12 +58,17 @@ constexpr int kFieldBits = 10;
 constexpr int64_t kFieldMask = (1 << kFieldBits) - 1;
 
 // Large calls are rare; small ones should not carry their weight.
-constexpr int32_t kSmallCall = 120, kLargeCall = 4000;
-template <int32_t Words>
+struct Small {
+  static constexpr int32_t kWords = 120, kRegisters = 24;
+};
+struct Large {
+  static constexpr int32_t kWords = 4000, kRegisters = 64;
+};
+template <class Size>
 struct Call {
   Layout layout;
   int64_t elements;
-  int64_t words[Words];
+  int64_t words[Size::kWords];
 };
 
 template <class Index>
@@ -78,12 +84,12 @@ __device__ inline int64_t offset_at(const int64_t* shape, const int64_t* strides
 }
 
 // One thread's share of a call: registers hold kEach elements each.
-template <class T>
+template <class T, class Size>
 struct Interpreter {
   const Layout& layout;
   const int64_t* words;
   int64_t elements;
-  T registers[kMaxRegisters][kEach];
+  T registers[Size::kRegisters][kEach];
 
   __device__ NOINLINE void fetch(int64_t operand, int64_t first, T (&out)[kEach]) const {
     if (operand >= layout.inputs + layout.constants) {
@@ -140,15 +146,10 @@ struct Interpreter {
   }
 };
 
-template <class T>
-__device__ NOINLINE void interpret(const Layout& layout, const int64_t* words, int64_t elements) {
-  Interpreter<T> interpreter{layout, words, elements, {}};
+template <class T, class Size>
+__global__ void __launch_bounds__(kThreads) interpret(const GRID_CONSTANT Call<Size> call) {
+  Interpreter<T, Size> interpreter{call.layout, call.words, call.elements, {}};
   interpreter.run();
-}
-
-template <class T, int32_t Words>
-__global__ void __launch_bounds__(kThreads) interpret_call(const GRID_CONSTANT Call<Words> call) {
-  interpret<T>(call.layout, call.words, call.elements);
 }
 
 Walk walk_of(const EwiseArgs& a, int64_t input) {
@@ -164,9 +165,9 @@ Walk walk_of(const EwiseArgs& a, int64_t input) {
   return fixed ? kFixed : linear ? kLinear : kStrided;
 }
 
-template <class T, int32_t Words>
+template <class T, class Size>
 void launch(const EwiseArgs& a, void* const* buffers, const Layout& layout, int64_t elements, const Context& context) {
-  Call<Words> call;
+  Call<Size> call;
   call.layout = layout;
   call.elements = elements;
   for (int32_t d = 0; d < layout.dims; ++d) call.words[d] = a.shape[d];
@@ -189,7 +190,7 @@ void launch(const EwiseArgs& a, void* const* buffers, const Layout& layout, int6
     out[1] = a.out_types[i];
     out[2] = a.out_operands[i];
   }
-  const auto kernel = interpret_call<T, Words>;
+  const auto kernel = interpret<T, Size>;
   LAUNCH(kernel, blocks_for(elements, kThreads * kEach), kThreads, 0, context)(call);
 }
 
@@ -201,10 +202,13 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
   const auto narrow = [](int64_t n) { return static_cast<int32_t>(n); };
   const Layout layout = {narrow(a.shape.n), narrow(a.inputs), narrow(a.constants.n), narrow(a.code.n / 5),
                          narrow(a.out_types.n)};
-  if (layout.words() <= kSmallCall)
-    launch<T, kSmallCall>(a, buffers, layout, elements, context);
+  const auto fits = [&](auto size) { return layout.words() <= size.kWords && a.registers <= size.kRegisters; };
+  if (fits(Small()))
+    launch<T, Small>(a, buffers, layout, elements, context);
+  else if (fits(Large()))
+    launch<T, Large>(a, buffers, layout, elements, context);
   else
-    launch<T, kLargeCall>(a, buffers, layout, elements, context);
+    throw std::length_error("ewise: more inputs, instructions or registers than a gpu call can carry");
 }
 
 }  // namespace

@@ -132,6 +132,9 @@ def ewise():
         "a chain with broadcast inputs and two outputs", [a, row, column], code, "float32", constants=[0.25],
         outputs=[(4, "float32"), (5, "float16")], strides=[[231, 7, 1], [0, 1, 0], [0, 0, 1]],
     )  # fmt: skip
+    code = [("add", i, 0, 1 if i == 0 else 1 + i) for i in range(40)]
+    yield chain("forty outputs", [numbers(40), numbers(40, seed=1)], code, "float32",
+                outputs=[(2 + i, "float32") for i in range(40)])  # fmt: skip
     many = [numbers(40, seed=i) for i in range(16)]
     code = [("add", 0, 0, 1)] + [("fma", 0, 16, i, i - 1) for i in range(2, 16)] * 8
     yield chain("a long chain over sixteen inputs", many, code, "float64", outputs=[(16, "float64")], digits=1e6)
