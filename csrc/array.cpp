@@ -161,6 +161,24 @@ PyObject* empty(PyObject*, PyObject* const* args, Py_ssize_t count) {
 // make(storage, offset, shape, dtype name, context): an array on memory that exists already.
 PyObject* make(PyObject*, PyObject* args) { return array_new(array_class, args, nullptr); }
 
+// become(array, other): from now on the first is another view of the second's memory, without history.
+PyObject* become(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 2 || !is_array(args[0]) || !is_array(args[1])) {
+    PyErr_SetString(PyExc_TypeError, "become takes two arrays");
+    return nullptr;
+  }
+  Array* array = as_array(args[0]);
+  const Array& other = *as_array(args[1]);
+  array->storage = other.storage;
+  array->offset = other.offset;
+  array->size = other.size;
+  array->dtype = other.dtype;
+  Py_SETREF(array->shape, Py_NewRef(other.shape));
+  Py_SETREF(array->context, Py_NewRef(other.context));
+  Py_CLEAR(array->entry);
+  Py_RETURN_NONE;
+}
+
 // part(array, elements to skip, shape): another view of the same memory.
 PyObject* part(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (count != 3 || !is_array(args[0])) {
@@ -285,6 +303,7 @@ PyMethodDef functions[] = {
     {"fill", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fill)), METH_FASTCALL, nullptr},
     {"strided_copy", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(strided_copy)), METH_FASTCALL, nullptr},
     {"overlaps", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(overlaps)), METH_FASTCALL, nullptr},
+    {"become", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(become)), METH_FASTCALL, nullptr},
     {"make", make, METH_VARARGS, nullptr},
     {"set_array_class", set_array_class, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

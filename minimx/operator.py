@@ -26,6 +26,7 @@ from .ndarray import NDArray, empty, zeros
 from .op import OPERATORS, find
 from .ops.custom import PROPS, CustomParams, inferred_shapes
 from .params import text_of
+from .util import is_np_array
 
 __all__ = [
     "Custom",
@@ -37,6 +38,7 @@ __all__ = [
     "PythonOp",
     "get_all_registered_operators",
     "get_operator_arguments",
+    "is_np_array",
     "register",
 ]
 

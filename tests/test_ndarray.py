@@ -102,6 +102,7 @@ def test_moveaxis(source, destination):
 
 
 def test_histogram_and_onehot():
+    assert [a.dtype for a in mx.nd.histogram(mx.nd.arange(10), 5, range=(0, 10))] == [np.int64, np.float32]
     counts, edges = mx.nd.histogram(mx.nd.arange(10), 5)
     np.testing.assert_array_equal(counts.asnumpy(), [2] * 5)
     np.testing.assert_allclose(edges.asnumpy(), np.linspace(0, 9, 6))
@@ -190,6 +191,13 @@ def test_other_operands():
         x + mx.nd.ones((3,))
     with pytest.raises(MXNetError, match="dtype"):
         x + mx.nd.ones((2,), dtype="float64")
+
+
+def test_finite():
+    x = mx.nd.array([1, np.nan, -np.inf])
+    assert mx.nd.contrib.isnan(x).asnumpy().tolist() == [0, 1, 0]
+    assert mx.nd.contrib.isinf(x).asnumpy().tolist() == [0, 0, 1]
+    assert mx.nd.contrib.isfinite(x).asnumpy().tolist() == [1, 0, 0]
 
 
 def test_functions_of_two_operands():
@@ -405,6 +413,14 @@ def test_pickles(dtype):
     y = pickle.loads(pickle.dumps(x))
     assert y.dtype == x.dtype and y.context == x.context
     np.testing.assert_array_equal(y.astype("float32").asnumpy(), x.astype("float32").asnumpy())
+
+
+def test_pickles_of_mxnet():
+    """What MXNet writes is the class, None for its handle, and a dict with the bytes of a record."""
+    x = mx.nd.array([[1, 2]])
+    y = mx.nd.NDArray(None)
+    y.__setstate__({"handle": x.__getstate__()["handle"]})
+    assert y.asnumpy().tolist() == [[1, 2]]
 
 
 def test_pickles_without_elements_or_axes():

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..api import open_namespace
 from ..context import current_context
+from ..util import is_np_array
 from .arithmetic import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import indexing_key_expand_implicit_axes
@@ -14,6 +15,7 @@ __all__ = [
     "NDArray",
     "current_context",
     "indexing_key_expand_implicit_axes",
+    "is_np_array",
     "load",
     "load_frombuffer",
     "save",
@@ -30,7 +32,8 @@ def _written(namespace: str) -> dict[str, Any]:
     if namespace == "random":
         from .. import random
 
-        return {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+        functions = {name: getattr(random, name) for name in random.__all__ if name != "seed"}
+        return {**functions, "current_context": current_context}
     if namespace == "contrib":
         from ..contrib_functions import FUNCTIONS
 

@@ -178,12 +178,16 @@ def split_v2(
     return parts[0] if len(parts) == 1 else parts
 
 
-def histogram(a: NDArray, bins: int | NDArray = 10, range: tuple[float, float] | None = None) -> list[NDArray]:
+def histogram(
+    a: NDArray, bins: int | NDArray = 10, range: tuple[float, float] | None = None
+) -> list[NDArray] | tuple[NDArray, NDArray]:
     """Counts of values per bin, and the edges of the bins."""
-    edges = bins.asnumpy() if isinstance(bins, NDArray) else bins
-    counts, limits = np.histogram(a.asnumpy(), edges, range)
-    kept = bins.dtype if isinstance(bins, NDArray) else a.dtype
-    return [array(counts, a.context, np.int64), array(limits, a.context, kept)]
+    given = bins.asnumpy() if isinstance(bins, NDArray) else bins
+    counts, edges = np.histogram(a.asnumpy().astype(np.float64), given, range)
+    limits = array(edges, a.context, bins.dtype if isinstance(bins, NDArray) else a.dtype)
+    if range is None and not isinstance(bins, NDArray):  # MXNet leaves this case to NumPy
+        return array(counts, a.context), limits
+    return [array(counts, a.context, np.int64), limits]
 
 
 def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from ..base import MXNetError, ShapeError, bfloat16, dtype_name, numpy_dtype
-from ..context import Context
+from ..context import Context, cpu
 from ..eager import call, invoke
 from ..op import find, product
 from . import indexing
@@ -85,6 +85,12 @@ class NDArray(_core.Array):
 
     __slots__ = ("__weakref__",)
     __array_priority__: ClassVar[float] = 1000.0  # NumPy leaves mixed arithmetic to us
+
+    def __new__(cls, *memory: Any) -> NDArray:
+        """An array on a storage (storage, offset, shape, dtype name, context), or without elements (nothing, or None)."""
+        if memory and memory[0] is not None:
+            return super().__new__(cls, *memory)
+        return _core.empty((0,), "float32", cpu(), cpu().device)
 
     # ---- arithmetic -------------------------------------------------------------------------------------------------
 
@@ -385,8 +391,13 @@ class NDArray(_core.Array):
 
         return {"handle": bytearray(pack_array(ArrayRecord(self.asnumpy(), self.dtype_name, self.context.key)))}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from .utils import from_bytes
+
+        _core.become(self, from_bytes(state["handle"]))
+
     def __reduce__(self) -> tuple:
-        return _rebuild, (self.__getstate__(),)
+        return NDArray, (None,), self.__getstate__()  # as MXNet's own arrays pickle, so that theirs load here
 
     # ---- autograd ---------------------------------------------------------------------------------------------------
 
@@ -413,13 +424,6 @@ class NDArray(_core.Array):
         from .. import autograd
 
         autograd.backward([self], None if out_grad is None else [out_grad], retain_graph, train_mode)
-
-
-def _rebuild(state: dict[str, Any]) -> NDArray:
-    """The array of a pickle; the state is what MXNet's own arrays pickle."""
-    from .utils import from_bytes
-
-    return from_bytes(state["handle"])
 
 
 def _forward(name: str) -> Callable:
