@@ -28,6 +28,25 @@ def test_kernel_objects_share_nothing():
         assert ".init_array" not in sections and ".ctors" not in sections, path.name
 
 
+CROSS = shutil.which("aarch64-linux-gnu-g++")
+
+
+@pytest.mark.skipif(not CROSS, reason="needs the cross compiler g++-aarch64-linux-gnu")
+@pytest.mark.parametrize("source", sorted(p.name for p in (ROOT / "csrc/cpu").glob("*.cpp")))
+def test_kernels_compile_for_arm(source):
+    command = [
+        CROSS,
+        "-std=c++17",
+        "-fsyntax-only",
+        "-fno-exceptions",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-DMINIMX_LEVEL=neon",
+    ]
+    subprocess.run([*command, f"-I{ROOT / 'csrc'}", str(ROOT / "csrc/cpu" / source)], check=True)
+
+
 def run_python(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
