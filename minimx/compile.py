@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _core
 from .context import Context
-from .graph import Device, Graph, Node, Value, topological, variable
+from .graph import Device, Graph, Node, topological, variable
 from .op import Op, Shape
 from .passes.expand import expand
 from .passes.fuse import fuse
@@ -121,8 +121,6 @@ class Eager:
     program: _core.Program
     out_types: list[tuple[tuple[int, ...], str]]
     visible: int
-    node: Node
-    updates: list[tuple[int, Value]]  # changes of inputs that are due after backward
     in_place: int  # bit i: the first output may be written over input i when they have the same extent
 
 
@@ -144,13 +142,11 @@ def compile_eager(
     node = Node(op, params, inputs, types, op.name.lower(), device)
     arguments = {v.node.name: v for v in (*inputs, *numbers.values())}
     graph = Graph(arguments, {}, list(node.outputs), list(op.output_names(params)), train)
-    graph.early_updates, late = state_updates(graph)
+    graph.early_updates, _ = state_updates(graph)  # the others are due after a backward pass
     slots: list[Key] = [("arg", name) for name in arguments] + [("out", i) for i in range(len(types))]
     compiled = link_graph(compile_graph(graph, device), slot_order=slots)
-    position = {v: i for i, v in enumerate(inputs)}
-    due = [(position[var], value) for var, value in late]
     in_place = _in_place(compiled.lowered.calls, [v.node.name for v in inputs])
-    return Eager(compiled.program, types, op.visible(params), node, due, in_place)
+    return Eager(compiled.program, types, op.visible(params), in_place)
 
 
 def _in_place(calls: Sequence[Call], names: Sequence[str]) -> int:
