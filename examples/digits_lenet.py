@@ -14,6 +14,7 @@ import minimx as mx
 from minimx.digits import digits
 
 BATCH = 100
+INPUTS = ("data", "softmax_label")
 
 
 def lenet(classes: int = 10) -> mx.sym.Symbol:
@@ -46,7 +47,7 @@ def show_progress(epoch: int, done: int, total: int, loss: float, start: float) 
 
 
 def train(executor, images, labels, epochs: int, learning_rate: float = 0.05, momentum: float = 0.9) -> None:
-    weights = [n for n in executor.arg_dict if n not in ("data", "softmax_label")]
+    weights = [n for n in executor.arg_dict if n not in INPUTS]
     states = {n: mx.nd.zeros(executor.arg_dict[n].shape) for n in weights}
     total = len(images) // BATCH
     for epoch in range(epochs):
@@ -98,7 +99,8 @@ def main() -> None:
     test_images, test_labels = digits(1000, seed=2)
 
     net = lenet()
-    executor = net.simple_bind(mx.cpu(), data=(BATCH, 1, 28, 28))
+    wanted = {n: "null" if n in INPUTS else "write" for n in net.list_arguments()}
+    executor = net.simple_bind(mx.cpu(), grad_req=wanted, data=(BATCH, 1, 28, 28))
     initialize(executor)
     train(executor, images, labels, options.epochs)
     accuracy = (classify(executor, test_images) == test_labels).mean()
@@ -106,7 +108,7 @@ def main() -> None:
 
     prefix = options.out / "lenet"
     net.save(f"{prefix}-symbol.json")
-    weights = {f"arg:{n}": a for n, a in executor.arg_dict.items() if n not in ("data", "softmax_label")}
+    weights = {f"arg:{n}": a for n, a in executor.arg_dict.items() if n not in INPUTS}
     mx.nd.save(f"{prefix}-{options.epochs:04d}.params", weights)
     graph = mx.viz.plot_network(net, shape={"data": (1, 1, 28, 28)}, save_format="svg")
     Path(f"{prefix}.dot").write_text(graph.source)
