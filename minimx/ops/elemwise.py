@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..base import FLOATS, ShapeError
 from ..elementwise import Elementwise, broadcast_shapes, compute_type, opcodes
@@ -147,7 +147,7 @@ class _Binary(Elementwise, abstract=True):
         return t(self.function, a, b)
 
     def gradient(self, p, node, grads):
-        a, b, y = *node.inputs, node.outputs[0]
+        (a, b), y = node.inputs, node.outputs[0]
         result = []
         for value, slope in zip((a, b), self.slopes, strict=True):
             if slope is None:
@@ -417,7 +417,7 @@ class WhereRows(Where):
 class Cast(Elementwise):
     """The numbers in another dtype. Fractions are cut off; what is too large for an integer wraps around."""
 
-    aliases = ("cast",)
+    aliases: ClassVar[tuple[str, ...]] = ("cast",)
     dtype = DType(doc="the dtype of the output")
 
     def infer_types(self, p, ins, outs):

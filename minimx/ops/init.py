@@ -7,7 +7,7 @@ import math
 from ..base import FLAG_TYPES
 from ..elementwise import Elementwise
 from ..op import Op, normalize_axis, product
-from ..params import Bool, DType, Float, Int, Shape, Text
+from ..params import Bool, DType, Float, Int, Param, Shape, Text
 from .elemwise import F
 
 
@@ -16,7 +16,7 @@ class _Made(Elementwise, abstract=True):
 
     inputs = ()
     ctx = Text("", doc="the device the array is made on when the operator is called by itself")
-    dtype = DType("float32", doc="the dtype of the array")
+    dtype: Param = DType("float32", doc="the dtype of the array")
 
     def complete_shapes(self, p, ins, outs):
         pass
@@ -29,14 +29,14 @@ class _Made(Elementwise, abstract=True):
 
 
 class _Constant(_Made, abstract=True):
-    value = 0.0
+    number = 0.0
     shape = Shape((), min=0, doc="the shape; 0 is found out from where the array is used")
 
     def output_shapes(self, p, ins):
         return [tuple(d or -1 for d in p.shape)]
 
     def write(self, p, t):
-        return t.constant(self.value)
+        return t.constant(self.number)
 
 
 class Zeros(_Constant):
@@ -49,7 +49,7 @@ class Ones(_Constant):
     """Ones."""
 
     name = "_ones"
-    value = 1.0
+    number = 1.0
 
 
 class Full(_Constant):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..base import ShapeError
 from ..graph import Value
 from ..op import Op, find, same_shape
@@ -39,7 +41,7 @@ class _Step(Op, abstract=True):
 
 
 class Update(_Step, abstract=True):
-    inputs = ("weight", "grad")
+    inputs: ClassVar[tuple[str, ...]] = ("weight", "grad")
     lr = Float(doc="the learning rate")
     wd = Float(0.0, doc="the factor of the weight that is added to the gradient")
     rescale_grad = Float(1.0, doc="the factor of the gradient")
@@ -149,7 +151,7 @@ class NagMomUpdate(Update):
 
     name = "nag_mom_update"
     inputs = ("weight", "grad", "mom")
-    mutates = ("mom",)
+    mutates: ClassVar[tuple[str, ...]] = ("mom",)
     momentum = Float(0.0, doc="how much of the last step is taken again")
 
     def moved(self, p, weight: Value, grad: Value, mom: Value) -> tuple[Value, Value]:
