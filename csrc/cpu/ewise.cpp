@@ -117,6 +117,8 @@ void describe(Input<T>& in, const EwiseArgs& a, int64_t i, const void* data, int
   if (!in.dims) in.size[0] = in.stride[0] = in.dims = 1;
   const int64_t outermost = in.dims - 1;
   in.in_place = outermost == 0 && in.stride[0] == 1 && a.in_types[i] == kDType<T>;
+  // An input that is stored as it is must outlive the outputs before it, one of which may lie over it.
+  for (int64_t o = 0; o < a.out_operands.n; ++o) in.in_place &= a.out_operands.n == 1 || a.out_operands[o] != i;
   in.period = in.stride[outermost] == 0 ? elements / in.size[outermost] : elements;
   in.fixed = !in.in_place && kTile<T> % in.period == 0;
 }

@@ -291,8 +291,7 @@ class _SampledVariates(_Sampled, abstract=True):
     kernel = ""
 
     def lower(self, p, node, emit):
-        arrays: list[Value | None] = [*node.inputs, None]
-        _draw_variates(self.kernel, node, emit, (0.0, 0.0), arrays[:2])
+        _draw_variates(self.kernel, node, emit, (0.0, 0.0), [*node.inputs, None][:2])
 
 
 class SampleGamma(_SampledVariates):

@@ -150,7 +150,7 @@ class NagMomUpdate(Update):
     """
 
     name = "nag_mom_update"
-    inputs = ("weight", "grad", "mom")
+    inputs: ClassVar[tuple[str, ...]] = ("weight", "grad", "mom")
     mutates: ClassVar[tuple[str, ...]] = ("mom",)
     momentum = Float(0.0, doc="how much of the last step is taken again")
 
