@@ -233,10 +233,9 @@ class Norm(Reduction):
 
     def expand(self, p, node, train):
         x, out = node.inputs[0], node.outputs[0]
-        if x.dtype != out.dtype and out.dtype in ("float32", "float64") and x.dtype != "float64":
-            x = F.Cast(x, dtype=out.dtype)
-        elif x.dtype not in REALS:
-            x = F.Cast(x, dtype="float32")
+        wide = "float64" if "float64" in (x.dtype, out.dtype) else "float32"  # squares overflow in less
+        if x.dtype != wide:
+            x = F.Cast(x, dtype=wide)
         sizes = {"axis": p.axis, "keepdims": p.keepdims}
         y = F._sum_abs(x, **sizes) if p.ord == 1 else F.sqrt(F._sum_squares(x, **sizes))
         return [y if y.dtype == out.dtype else F.Cast(y, dtype=out.dtype)]

@@ -84,6 +84,7 @@ CASES = [
     Case("norm", [np.array([[3.0, -4.0], [6.0, 8.0]])], {"axis": 1, "out_dtype": "int32"}, over(length, 1), grads=()),
     Case("norm", [np.array([[3.0, -4.0], [6.0, 8.0]])], {"axis": 1, "out_dtype": "int64"}, over(length, 1), grads=()),
     Case("norm", [np.array([[3.0, -4.0], [6.0, 8.0]])], {"axis": 1, "out_dtype": "int8"}, over(length, 1), grads=()),
+    Case("norm", [np.array([[300, -400]], np.float16)], {}, lambda x: np.array([500.0]), grads=()),
     # The gradient of a vector of zeros is zero.
     Case("norm", [np.zeros((2, 3))], {"axis": 1}, over(length, 1), gradient=lambda x, g: [np.zeros((2, 3))]),
     Case("argmax", [real(3, 4, 5, distinct=True)], {"axis": 1}, position(np.argmax, 1), grads=()),
