@@ -62,7 +62,7 @@ class Op:
         for base in cls.__mro__:  # own parameters come before inherited ones
             for name, value in vars(base).items():
                 if isinstance(value, Param):
-                    found.setdefault(name, value)
+                    found.setdefault(name.rstrip("_"), value)  # `lower_` is the parameter lower, for `lower` is taken
         found = {n: found[n] for n in dict.fromkeys((*(n for n in cls.param_order if n in found), *found))}
         cls.params = found
         if "Params" not in vars(cls):
