@@ -14,11 +14,12 @@ from typing import Any
 from . import _core
 from .backward import Changes, backward_pass, free
 from .base import MXNetError, ShapeError
+from .context import Context
 from .graph import Node, Value, apply, topological
 from .ndarray import NDArray, ones, zeros
 from .params import text_of
 from .symbol import Symbol, SymbolNode
-from .tape import Recorded, Variable, array_of, value_of
+from .tape import Recorded, Variable, value_of
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -144,7 +145,7 @@ def grad(
 def _own(grad: NDArray | None, value: Value, create_graph: bool) -> NDArray:
     """A gradient as the caller's own array: never one that the tape holds, nor the same one twice."""
     if grad is None:
-        return zeros(value.shape, array_of(value).context, value.dtype)
+        return zeros(value.shape, Context(*value.node.device), value.dtype)
     return grad if create_graph else grad.copy()
 
 

@@ -42,7 +42,7 @@ class Plan:
     context: Context
 
     def run(self, order: Sequence[Node], seeds: Sequence[Any], homes: Sequence[Any]) -> Changes:
-        inputs = [seeds[j] if i < 0 else order[i].arrays[j] for i, j in self.sources]
+        inputs = [seeds[j] if i < 0 else array_of(order[i].outputs[j]) for i, j in self.sources]
         device = self.context.device
         free = iter(home for home, there in zip(homes, self.present, strict=True) if there)
         outputs = []

@@ -432,3 +432,41 @@ def test_gradients_may_be_read_by_the_pass_that_writes_them():
             y = x * x * x.grad
         y.backward()
         assert x.grad.asnumpy().tolist() == [6, 12]
+
+
+def test_only_what_gradients_need_is_kept():
+    x = variable(np.ones((256, 256)))
+    with autograd.record():
+        y = x * 3
+        before = mx.memory_stats()["used"]
+        for _ in range(20):
+            y = y * 2 - 1
+        z = y.sum()
+    assert mx.memory_stats()["used"] <= before + 4 * 256 * 256 * 4
+    z.backward()
+    assert x.grad[0, 0].asscalar() == 3 * 2**20
+
+
+def test_what_was_not_kept_is_computed_again():
+    from minimx.tape import array_of
+
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x * 3 + 1
+        z = y * 2
+    entry = y.entry
+    assert entry.node.arrays[0] is None
+    del y
+    assert array_of(entry).asnumpy().tolist() == [4, 7]
+    z.backward()
+    assert x.grad.asnumpy().tolist() == [6, 6]
+
+
+def test_values_needed_by_a_later_operator_are_kept():
+    x = variable([1.0, 2.0])
+    with autograd.record():
+        y = x + 1
+        z = y * y
+        y = None
+    z.backward()
+    assert x.grad.asnumpy().tolist() == [4, 6]
