@@ -24,8 +24,8 @@ namespace minimx {
 //
 //   reach[a]   = (kernel[a] - 1)·dilate[a] / stride[a]
 //   phases[a]  = min(kernel[a], stride[a] / gcd(stride[a], dilate[a]))
-//   source     = C·Π_a phases[a]·(rows[a] + reach[a]) + 64: padded input for a box of `rows` outputs, C channels
-//   places     = rows[0]·(rows[1]·(rows[2] + reach[2] + 1) + 64)
+//   source     = C·(Π_a phases[a]·(rows[a] + reach[a]) + 32) + 64: padded input for a box of `rows` outputs, C channels
+//   places     = rows[0]·(rows[1]·(rows[2] + reach[2] + 16) + 64)
 //   box        = source + F·places + terms + places + 64, rounded up to a multiple of 64
 //
 // with C channels and F filters of one group, and terms = C·Π kernel.

@@ -72,11 +72,11 @@ struct Way {
   // `buffered`: results must not be written before all of the box is computed.
   Way(const Shape& s, const Box& box, bool buffered) {
     if (can_stay(s) && !buffered) {
-      source = located(s, box, true);
+      source = located<T>(s, box, true);
       cover = minimx::cover<T>(s, box, source, false);
       if (cover.direct) return;
     }
-    source = located(s, box, false);
+    source = located<T>(s, box, false);
     cover = minimx::cover<T>(s, box, source, buffered);
   }
   int64_t scratch(const Shape& s) const {
@@ -104,31 +104,57 @@ Cut cut_for(const Convolution<T>& c, const Context& context) {
   return cut;
 }
 
-// Filters lo..hi-1 of one box: `at` is where filter lo's result begins.
+struct Terms {
+  int64_t lo, hi;
+};
+// The terms of outputs that lie from place `from` to place `to` in the source, without those that see only padding.
+inline Terms terms_of(const Shape& s, const Box& box, const Source& source, int64_t from, int64_t to) {
+  const Axis& h = s.axis[1];
+  const int64_t row = s.terms() / h.kernel;
+  if (!s.rows_first || s.axis[0].kernel > 1 || box.size(0) > 1) return {0, s.terms()};
+  const int64_t first = box.lo[1] + from / source.pitch - h.pad, last = box.lo[1] + to / source.pitch - h.pad;
+  const int64_t apart = greater(1, h.dilate);
+  const int64_t lo = last < 0 ? lesser(h.kernel - 1, ceil_div(-last, apart)) : 0;
+  const int64_t hi = first < h.in ? lesser(h.kernel, (h.in - 1 - first) / apart + 1) : 1;
+  return {lo * row, greater(lo + 1, hi) * row};
+}
+
+// Filters lo..hi-1 of one box, whose sums wait in `sums` while there are terms to come.
 template <class T>
-void compute(const Shape& s, const T* x, const T* w, const int32_t* offset, const int32_t* from, int64_t vectors,
-             int64_t lo, int64_t hi, const TileEnds<T>& ends) {
-  const int64_t terms = s.terms(), blocks = ceil_div(hi - lo, kTileFilters);
-  const int64_t most = most_vectors(static_cast<int>(ceil_div(hi - lo, blocks))), tiles = ceil_div(vectors, most);
-  for (int64_t j = 0; j < tiles; ++j) {
-    const int64_t v0 = begin_of(j, vectors, tiles), v1 = begin_of(j + 1, vectors, tiles);
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t f0 = begin_of(i, hi - lo, blocks), f1 = begin_of(i + 1, hi - lo, blocks);
-      TileEnds<T> e = ends;
-      e.out += f0 * e.filter;
-      e.to += v0;
-      if (e.residual) e.residual += f0 * e.filter;
-      if (e.bias) e.bias += f0;
-      if (e.scale) e.scale += f0;
-      kTiles<T>.output[f1 - f0 - 1][v1 - v0 - 1](x, from + v0, offset, w + f0 * terms, terms, e);
+void compute(const Shape& s, const Box& box, const Way<T>& way, const T* x, const T* w, const int32_t* offset,
+             const int32_t* from, int64_t filters, T* sums, const TileEnds<T>& ends) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t terms = s.terms(), vectors = way.cover.count, blocks = ceil_div(filters, kTileFilters);
+  const int64_t most = most_vectors(static_cast<int>(ceil_div(filters, blocks))), tiles = ceil_div(vectors, most);
+  const int64_t rounds = ceil_div(terms, kTermsAtOnce);
+  for (int64_t round = 0; round < rounds; ++round)
+    for (int64_t j = 0; j < tiles; ++j) {
+      const int64_t v0 = begin_of(j, vectors, tiles), v1 = begin_of(j + 1, vectors, tiles);
+      const Terms all = terms_of(s, box, way.source, from[v0], from[v1 - 1] + L - 1);
+      const int64_t k0 = greater(all.lo, begin_of(round, terms, rounds));
+      const int64_t k1 = lesser(all.hi, begin_of(round + 1, terms, rounds));
+      if (k0 >= k1) continue;
+      for (int64_t i = 0; i < blocks; ++i) {
+        const int64_t f0 = begin_of(i, filters, blocks), f1 = begin_of(i + 1, filters, blocks);
+        TileEnds<T> e = ends;
+        e.sums = sums + f0 * way.cover.buffer + v0 * L;
+        e.sums_filter = way.cover.buffer;
+        e.first = k0 == all.lo;
+        e.last = k1 == all.hi;
+        e.out += f0 * e.filter;
+        e.to += v0;
+        if (e.residual) e.residual += f0 * e.filter;
+        if (e.bias) e.bias += f0;
+        if (e.scale) e.scale += f0;
+        kTiles<T>.output[f1 - f0 - 1][v1 - v0 - 1](x, from + v0, offset + k0, w + f0 * terms + k0, terms, k1 - k0, e);
+      }
     }
-  }
 }
 
 // Moves the rows of one filter from the buffer to the result.
 template <class T>
-void deliver(const Shape& s, const Box& box, const Source& source, const Cover& cover, const T* buffer, const T* residual,
-             T* y, bool relu) {
+void deliver(const Shape& s, const Box& box, const Source& source, const Cover& cover, const T* buffer,
+             const T* residual, T* y, bool relu) {
   const Axis &d = s.axis[0], &h = s.axis[1], &w = s.axis[2];
   const int64_t plane = cover.buffer / box.size(0), width = box.size(2);
   for (int64_t i = 0; i < box.size(0); ++i)
@@ -193,12 +219,12 @@ void convolve(const Convolution<T>& c, const Context& context) {
       ends.bias = c.bias ? c.bias + group * s.filters + lo : nullptr;
       ends.scale = c.scale ? c.scale + group * s.filters + lo : nullptr;
       ends.relu = direct && relu;
-      compute(s, x, c.w + (group * s.filters + lo) * s.terms(), offset, from, way.cover.count, lo, hi, ends);
+      compute(s, box, way, x, c.w + (group * s.filters + lo) * s.terms(), offset, from, hi - lo, buffer, ends);
       for (int64_t f = lo; f < hi; ++f) {
         const int64_t at = (f - lo) * s.result_size();
         if (!direct)
-          deliver(s, box, way.source, way.cover, buffer + (f - lo) * way.cover.buffer, residual ? residual + at : nullptr,
-                  c.y + first + at, relu);
+          deliver(s, box, way.source, way.cover, buffer + (f - lo) * way.cover.buffer,
+                  residual ? residual + at : nullptr, c.y + first + at, relu);
         if (c.activation > kRelu) {
           const int64_t row = (box.lo[0] * s.axis[1].out + box.lo[1]) * s.axis[2].out + box.lo[2];
           const int64_t size = box.size(0) * box.size(1) * box.size(2);
@@ -252,7 +278,8 @@ TapClass tap_class(const ConvArgs& a, int d, int64_t i) {
   return t;
 }
 
-// out[c][f][t] = w[f][c][the taps of the classes, last first] for the channels of all groups.
+// The weights of the classes' taps, last first, as filters of dy: out[c][tap plane and row][f][tap column] for the
+// channels c of all groups.
 template <class T>
 void turn_weights(const ConvArgs& a, const TapClass (&classes)[3], const T* w, T* out, const Context& context) {
   const int64_t channels = a.channels / a.groups, filters = a.filters / a.groups;
@@ -263,15 +290,13 @@ void turn_weights(const ConvArgs& a, const TapClass (&classes)[3], const T* w, T
     for (int64_t row = begin_of(task, a.channels, tasks); row < begin_of(task + 1, a.channels, tasks); ++row) {
       const int64_t group = row / channels, c = row % channels;
       T* to = out + row * filters * kept;
-      for (int64_t f = 0; f < filters; ++f) {
-        const T* from = w + ((group * filters + f) * channels + c) * taps;
-        for (int64_t i = classes[0].count - 1; i >= 0; --i)
-          for (int64_t j = classes[1].count - 1; j >= 0; --j)
-            for (int64_t k = classes[2].count - 1; k >= 0; --k) {
-              const int64_t z = classes[0].first + i * classes[0].every, y = classes[1].first + j * classes[1].every;
-              *to++ = from[(z * a.kernel[1] + y) * a.kernel[2] + classes[2].first + k * classes[2].every];
-            }
-      }
+      for (int64_t i = classes[0].count - 1; i >= 0; --i)
+        for (int64_t j = classes[1].count - 1; j >= 0; --j) {
+          const int64_t z = classes[0].first + i * classes[0].every, y = classes[1].first + j * classes[1].every;
+          const T* from = w + (group * filters * channels + c) * taps + (z * a.kernel[1] + y) * a.kernel[2];
+          for (int64_t f = 0; f < filters; ++f, from += channels * taps)
+            for (int64_t k = classes[2].count - 1; k >= 0; --k) *to++ = from[classes[2].first + k * classes[2].every];
+        }
     }
   });
 }
@@ -292,6 +317,7 @@ void conv_data_gradient(const ConvArgs& a, void* const* buffers, const Context& 
   c.scratch_size = a.scratch - weights;
   c.shape.channels = forward.filters;
   c.shape.filters = forward.channels;
+  c.shape.rows_first = true;
   int64_t classes[3], reached = 1, all = 1;
   for (int d = 0; d < 3; ++d) {
     classes[d] = forward.axis[d].phases();
@@ -307,8 +333,8 @@ void conv_data_gradient(const ConvArgs& a, void* const* buffers, const Context& 
     });
   }
   for (int64_t i = 0; i < reached; ++i) {
-    const TapClass taps[3] = {tap_class(a, 0, i / (classes[1] * classes[2])), tap_class(a, 1, i / classes[2] % classes[1]),
-                              tap_class(a, 2, i % classes[2])};
+    const TapClass taps[3] = {tap_class(a, 0, i / (classes[1] * classes[2])),
+                              tap_class(a, 1, i / classes[2] % classes[1]), tap_class(a, 2, i % classes[2])};
     for (int d = 0; d < 3; ++d) c.shape.axis[d] = taps[d].axis;
     if (c.shape.out_size() == 0) continue;
     turn_weights(a, taps, w, turned, context);
@@ -336,14 +362,14 @@ Pairing pair_up(const Shape& s) {
   Pairing p{};
   p.filter = s.out_size();
   const bool stays = can_stay(s), whole_rows = width % L == 0;
-  p.source = located(s, box, stays);
+  p.source = located<T>(s, box, stays);
   if (whole_rows) {
     p.count = rows * (width / L);
   } else if (stays && p.source.pitch == width && s.axis[0].out == 1) {
     p.count = rows * width / L;
     p.tail = static_cast<int>(rows * width % L);
   } else {
-    p.source = located(s, box, false);
+    p.source = located<T>(s, box, false);
     p.copy_dy = true;
     p.count = s.axis[0].out * ceil_div((s.axis[1].out - 1) * p.source.pitch + width, L);
     p.filter = p.count * L;
@@ -437,8 +463,8 @@ void conv_weight_gradient(const ConvArgs& a, void* const* buffers, const Context
 
   for (int64_t first = 0; first < a.batch; first += at_once) {
     const int64_t images = lesser(at_once, a.batch - first);
-    prepare(a, s, p, x + first * a.channels * s.in_size(), dy + first * a.filters * s.out_size(), copies, dy_copies, images,
-            context);
+    prepare(a, s, p, x + first * a.channels * s.in_size(), dy + first * a.filters * s.out_size(), copies, dy_copies,
+            images, context);
     const T* const xs = p.source.in_place ? x + first * x_size + p.source.origin : copies;
     const T* const dys = p.copy_dy ? dy_copies : dy + first * dy_size;
     parallel(context, tasks, [&](int64_t task, int) {
@@ -447,8 +473,7 @@ void conv_weight_gradient(const ConvArgs& a, void* const* buffers, const Context
         const int64_t f0 = begin_of(block, s.filters, blocks), f1 = begin_of(block + 1, s.filters, blocks);
         const int64_t k0 = begin_of(part, terms, parts), k1 = begin_of(part + 1, terms, parts);
         const int64_t tiles = ceil_div(k1 - k0, kTileTerms);
-        const T* const x_group =
-            xs + group * (p.source.in_place ? s.channels * s.in_size() : p.source.size);
+        const T* const x_group = xs + group * (p.source.in_place ? s.channels * s.in_size() : p.source.size);
         Pixels<T> pixels{};
         pixels.x_image = x_size;
         pixels.dy_image = dy_size;
@@ -465,8 +490,8 @@ void conv_weight_gradient(const ConvArgs& a, void* const* buffers, const Context
             pixels.tail = chunk + 1 >= chunks ? p.tail : 0;
             for (int64_t i = 0; i < tiles; ++i) {
               const int64_t t0 = k0 + begin_of(i, k1 - k0, tiles), t1 = k0 + begin_of(i + 1, k1 - k0, tiles);
-              kTiles<T>.weight[f1 - f0 - 1][t1 - t0 - 1](pixels, offset + t0, dw + (group * s.filters + f0) * terms + t0,
-                                                         terms, first + n + chunk > 0);
+              kTiles<T>.weight[f1 - f0 - 1][t1 - t0 - 1](
+                  pixels, offset + t0, dw + (group * s.filters + f0) * terms + t0, terms, first + n + chunk > 0);
             }
           }
       }

@@ -43,6 +43,9 @@ struct Axis {
 struct Shape {
   int64_t channels, filters;  // of one group
   Axis axis[3];
+  // The order of the terms: (channel, tap), or (tap row, channel, tap column) for weights that are turned anyway, where
+  // the taps that see nothing but padding are then the first or the last terms.
+  bool rows_first;
 
   int64_t taps() const { return axis[0].kernel * axis[1].kernel * axis[2].kernel; }
   int64_t terms() const { return channels * taps(); }
@@ -81,7 +84,8 @@ inline bool can_stay(const Shape& s) {
   return s.channels * s.in_size() < INT32_MAX;
 }
 
-inline Source copied(const Shape& s, const Box& box) {
+template <class T>
+Source copied(const Shape& s, const Box& box) {
   const Axis& w = s.axis[2];
   const int64_t width = box.size(2) + w.reach(), begin = box.lo[2] * w.stride + w.start(0);
   // The zeros that end one row are those that begin the next: with a stride of one they are stored once.
@@ -91,12 +95,15 @@ inline Source copied(const Shape& s, const Box& box) {
   r.pitch = width - shared;
   r.rows = box.size(1) + s.axis[1].reach();
   r.phase = (box.size(0) + s.axis[0].reach()) * r.rows * r.pitch + width - r.pitch;
-  r.channel = s.axis[0].phases() * s.axis[1].phases() * w.phases() * r.phase;
+  // An odd number of lines: channels a power of two apart would share a few sets of the first-level cache.
+  const int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  r.channel = (ceil_div(s.axis[0].phases() * s.axis[1].phases() * w.phases() * r.phase, line) | 1) * line;
   r.size = s.channels * r.channel + kSlack;
   return r;
 }
-inline Source located(const Shape& s, const Box& box, bool in_place) {
-  if (!in_place) return copied(s, box);
+template <class T>
+Source located(const Shape& s, const Box& box, bool in_place) {
+  if (!in_place) return copied<T>(s, box);
   Source r{};
   r.in_place = true;
   r.rows = s.axis[1].in;
@@ -147,21 +154,24 @@ void copy_source(const Shape& s, const Box& box, const Source& source, const T* 
             }
           }
         }
+    for (T* gap = phase; gap < to + (c + 1) * source.channel; ++gap) *gap = 0;
   }
   for (int64_t e = 0; e < kSlack; ++e) to[last * source.channel + e] = 0;
 }
 
-// The offset of each term (channel, tap) from the pixel of its output.
+// The offset of each term from the pixel of its output.
 inline void fill_offsets(const Shape& s, const Source& source, int32_t* offset) {
   const Axis &d = s.axis[0], &h = s.axis[1], &w = s.axis[2];
-  for (int64_t c = 0; c < s.channels; ++c)
+  const int64_t outer = s.rows_first ? 1 : s.channels, inner = s.rows_first ? s.channels : 1;
+  for (int64_t c0 = 0; c0 < outer; ++c0)
     for (int64_t kd = 0; kd < d.kernel; ++kd)
       for (int64_t kh = 0; kh < h.kernel; ++kh)
-        for (int64_t kw = 0; kw < w.kernel; ++kw) {
-          const int64_t phase = (d.phase(kd) * h.phases() + h.phase(kh)) * w.phases() + w.phase(kw);
-          const int64_t pixel = (d.shift(kd) * source.rows + h.shift(kh)) * source.pitch + w.shift(kw);
-          *offset++ = static_cast<int32_t>(c * source.channel + phase * source.phase + pixel);
-        }
+        for (int64_t c1 = 0; c1 < inner; ++c1)
+          for (int64_t kw = 0; kw < w.kernel; ++kw) {
+            const int64_t phase = (d.phase(kd) * h.phases() + h.phase(kh)) * w.phases() + w.phase(kw);
+            const int64_t pixel = (d.shift(kd) * source.rows + h.shift(kh)) * source.pitch + w.shift(kw);
+            *offset++ = static_cast<int32_t>((c0 + c1) * source.channel + phase * source.phase + pixel);
+          }
 }
 
 // The vectors that cover the outputs of a box, each at `from` in the source and `to` in the result.
@@ -175,6 +185,9 @@ struct Cover {
   int64_t count;   // vectors
   int64_t buffer;  // elements of buffer per filter
 };
+
+// Terms that are summed up at once: their weights and pixels stay in the first-level cache.
+constexpr int64_t kTermsAtOnce = 320;
 
 template <class T>
 Cover cover(const Shape& s, const Box& box, const Source& source, bool buffered) {
@@ -191,7 +204,7 @@ Cover cover(const Shape& s, const Box& box, const Source& source, bool buffered)
   c.flat = gapless || !rows_fit || flat * (s.terms() + 8) < by_rows * s.terms();
   c.direct = c.flat ? gapless : true;
   c.count = c.flat ? flat : by_rows;
-  c.buffer = c.direct ? 0 : flat * L;
+  c.buffer = c.direct && s.terms() <= kTermsAtOnce ? 0 : c.count * L;
   return c;
 }
 

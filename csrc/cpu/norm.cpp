@@ -48,9 +48,8 @@ struct Moments {
 
 template <class T>
 void add_run(Moments& m, const T* x, int64_t n) {
-  const T mean = sum_of<T>(
-                     n, [&](int64_t i) { return load(x + i); }, [&](int64_t i) { return x[i]; }) /
-                 static_cast<T>(n);
+  const T mean =
+      sum_of<T>(n, [&](int64_t i) { return load(x + i); }, [&](int64_t i) { return x[i]; }) / static_cast<T>(n);
   const Vec<T> about = splat(mean);
   const T squares = sum_of<T>(
       n,

@@ -1,7 +1,8 @@
 // pool: reductions over windows.
 //
-// An output row is made tap by tap: every tap of the window adds (or compares) a row of pixels, `stride` apart, with the
-// output row, and only those outputs for which the pixel exists. The gradient of max finds the winner again by comparing.
+// An output row is made tap by tap: every tap of the window adds (or compares) a row of pixels, `stride` apart, with
+// the output row, and only those outputs for which the pixel exists. The gradient of max finds the winner again by
+// comparing.
 #include "../args/pool.h"
 
 #include <cmath>
@@ -94,7 +95,8 @@ T join_all(T total, const T* x, int64_t n) {
   if (n >= L) {
     Vec<T> v = splat(Op::template start<T>);
     for (; i + L <= n; i += L) v = Op::join(v, load(x + i));
-    for (int l = 0; l < L; ++l) total = Op::template start<T> == 0 ? total + v[l] : Max::join(total, static_cast<T>(v[l]));
+    for (int l = 0; l < L; ++l)
+      total = Op::template start<T> == 0 ? total + v[l] : Max::join(total, static_cast<T>(v[l]));
   }
   for (; i < n; ++i) total = Op::join(total, x[i]);
   return total;
@@ -212,8 +214,8 @@ void max_two_by_two_backward(const PoolArgs& a, const T* dy, const T* x, T* dx) 
         const Vec<T> t1 = load(top + 2 * j), t2 = load(top + 2 * j + L);
         const Vec<T> b1 = load(bottom + 2 * j), b2 = load(bottom + 2 * j + L);
         const Vec<T> p = P::even(t1, t2), q = P::odd(t1, t2), r = P::even(b1, b2), s = P::odd(b1, b2);
-        const Vec<T> best =
-            Max::join(Max::join(Max::join(Max::join(splat(Max::start<T>), p), q), r), s), g = load(dy + j), zero{};
+        const Vec<T> best = Max::join(Max::join(Max::join(Max::join(splat(Max::start<T>), p), q), r), s),
+                     g = load(dy + j), zero{};
         const Mask<T> at_p = p == best, at_q = (q == best) & ~at_p, at_r = (r == best) & ~(at_p | at_q);
         const Mask<T> at_s = (s == best) & ~(at_p | at_q | at_r);
         const Vec<T> gp = at_p ? g : zero, gq = at_q ? g : zero, gr = at_r ? g : zero, gs = at_s ? g : zero;
@@ -280,7 +282,9 @@ void pool_forward(const PoolArgs& a, void* const* buffers, const Context& contex
         reduce_plane<T, Sum>(a, from, to);
         average_plane(a, to);
         break;
-      case kPoolSum: reduce_plane<T, Sum>(a, from, to); break;
+      case kPoolSum:
+        reduce_plane<T, Sum>(a, from, to);
+        break;
       default:
         if (a.p == 2) {
           reduce_plane<T, SumOfSquares>(a, from, to);
@@ -349,9 +353,8 @@ void backward_plane(const PoolArgs& a, const T* dy, const T* x, const T* y, T* d
         std::memcpy(g, dy + at, static_cast<size_t>(n) * sizeof(T));
         if (a.type == kPoolMax) {
           for (int64_t j = 0; j < n; ++j) best[j] = Max::start<T>;
-          each_tap(a, z, r, j0, j0 + n, [&](int64_t from, Range j) {
-            join_row<T, Max>(best + j.lo - j0, x + from, j.hi - j.lo, stride);
-          });
+          each_tap(a, z, r, j0, j0 + n,
+                   [&](int64_t from, Range j) { join_row<T, Max>(best + j.lo - j0, x + from, j.hi - j.lo, stride); });
           each_tap(a, z, r, j0, j0 + n, [&](int64_t from, Range j) {
             add_to_winners(dx + from, x + from, best + j.lo - j0, g + j.lo - j0, j.hi - j.lo, stride);
           });
@@ -359,7 +362,8 @@ void backward_plane(const PoolArgs& a, const T* dy, const T* x, const T* y, T* d
         }
         if (a.type == kPoolAvg) {
           const double rows = divisor(a, z, r);
-          for (int64_t j = 0; j < n; ++j) g[j] = static_cast<T>(static_cast<double>(g[j]) / (rows * divisor(a, j0 + j)));
+          for (int64_t j = 0; j < n; ++j)
+            g[j] = static_cast<T>(static_cast<double>(g[j]) / (rows * divisor(a, j0 + j)));
         }
         if (a.out[2] == 1) {
           const Range d = window(a, 0, z), h = window(a, 1, r), w = window(a, 2, 0);
@@ -368,9 +372,8 @@ void backward_plane(const PoolArgs& a, const T* dy, const T* x, const T* y, T* d
               for (int64_t c = w.lo; c < w.hi; ++c) dx[(i * a.in[1] + row) * a.in[2] + c] += g[0];
           continue;
         }
-        each_tap(a, z, r, j0, j0 + n, [&](int64_t from, Range j) {
-          add_row(dx + from, g + j.lo - j0, j.hi - j.lo, stride);
-        });
+        each_tap(a, z, r, j0, j0 + n,
+                 [&](int64_t from, Range j) { add_row(dx + from, g + j.lo - j0, j.hi - j.lo, stride); });
       }
 }
 

@@ -362,11 +362,11 @@ def boxes(channels: int, filters: int, out: Sequence[int], phases: int, reach: S
 
 
 def source_of(rows: Sequence[int], phases: int, reach: Sequence[int]) -> int:
-    return phases * product([n + r for n, r in zip(rows, reach, strict=True)])
+    return phases * product([n + r for n, r in zip(rows, reach, strict=True)]) + 32
 
 
 def places_of(rows: Sequence[int], reach: Sequence[int]) -> int:
-    return rows[0] * (rows[1] * (rows[2] + reach[2] + 1) + 64)
+    return rows[0] * (rows[1] * (rows[2] + reach[2] + 16) + 64)
 
 
 def up(n: int) -> int:
