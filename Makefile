@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format build gpu-test bench reference clean
+.PHONY: demo test lint format build gpu-test bench bench-peers reference clean
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,13 @@ gpu-test:
 
 bench: build
 	$(RUN) benchmarks/run.py
+
+# The peers that `make bench` compares with; they need Python 3.11 and other versions of NumPy.
+bench-peers:
+	for peer in mxnet torch jax; do $(PYTHON) -m venv build/peers/$$peer; done
+	build/peers/mxnet/bin/pip install -q mxnet==1.9.1 numpy==1.23.5
+	build/peers/torch/bin/pip install -q torch==2.13.0 numpy
+	build/peers/jax/bin/pip install -q jax numpy
 
 clean:
 	rm -rf build $(VENV) minimx/*.so
