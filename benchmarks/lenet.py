@@ -82,7 +82,7 @@ def mxnet_step(activation: str) -> Callable[[int], None]:
     module.bind([("data", (BATCH, 1, 28, 28))], [("softmax_label", (BATCH,))])
     module.init_params(mx.init.Normal(0.05))
     module.init_optimizer(kvstore=None, optimizer_params={"learning_rate": RATE, "momentum": MOMENTUM})
-    feeds = [mx.io.DataBatch([mx.nd.array(x)], [mx.nd.array(y)]) for x, y in zip(*batches())]
+    feeds = [mx.io.DataBatch([mx.nd.array(x)], [mx.nd.array(y)]) for x, y in zip(*batches(), strict=True)]
 
     def run(count: int) -> None:
         for i in range(count):
