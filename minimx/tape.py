@@ -14,7 +14,7 @@ from .base import GraphError
 from .context import Context
 from .graph import Node, Value, topological, variable
 from .op import Op
-from .passes.expand import differentiates_by_expansion, expansion
+from .passes.expand import expansion
 from .passes.gradient import gradients_of
 
 
@@ -116,23 +116,34 @@ def record(op: Op, params: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -
         params = op.Params()
     values = [value_of(a) for a in inputs]
     train = _core.is_training()
-    ins, outs = needs(op, params, values, outputs, train)
-    node = Recorded(op, params, values, outputs, op.name.lower(), train, outs)
-    for i in ins:
-        arrays = values[i].node.arrays
-        if arrays[values[i].index] is None:
-            arrays[values[i].index] = _core.part(inputs[i], 0, inputs[i].shape)
-    entries: Sequence[Value] = node.outputs
-    if differentiates_by_expansion(node, train):
-        # Its parts are recorded instead. They run again, so that what is random in them is what gradients will see.
-        parts = expansion(node, values, train)
-        if parts is not None:
-            results = evaluate(parts, dict(zip(values, inputs, strict=True)))
-            for array, result in zip(outputs, results, strict=True):
-                _core.copy(array._storage, array._offset, result._storage, result._offset, array.nbytes)
-            entries = [value_of(r) for r in results]
+    entries: Sequence[Value] | None = None
+    if op.differentiable_by_expansion or op.expand_before_gradient(params, train):
+        entries = _record_parts(op, params, values, inputs, outputs)
+    if entries is None:
+        ins, outs = needs(op, params, values, outputs, train)
+        entries = Recorded(op, params, values, outputs, op.name.lower(), train, outs).outputs
+        for i in ins:
+            arrays = values[i].node.arrays
+            if arrays[values[i].index] is None:
+                arrays[values[i].index] = _core.part(inputs[i], 0, inputs[i].shape)
     for array, value in zip(outputs, entries, strict=True):
         array.entry = value
+
+
+def _record_parts(
+    op: Op, params: Any, values: Sequence[Value], inputs: Sequence[Any], outputs: Sequence[Any]
+) -> Sequence[Value] | None:
+    """Records what an operator is made of instead of the operator. The parts run again, so that what is random in them is
+    what gradients will see."""
+    types = [(a.shape, a.dtype_name) for a in outputs]
+    node = Node(op, params, values, types, op.name.lower(), outputs[0].context.key)
+    parts = expansion(node, values, _core.is_training())
+    if parts is None:
+        return None
+    results = evaluate(parts, dict(zip(values, inputs, strict=True)))
+    for array, result in zip(outputs, results, strict=True):
+        _core.copy(array._storage, array._offset, result._storage, result._offset, array.nbytes)
+    return [value_of(r) for r in results]
 
 
 def evaluate(values: Sequence[Value], known: Mapping[Value, Any] | None = None) -> list[Any]:
