@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases.large_batch import STEPS
 from cases.update import SEVERAL, UPDATES, options
 
 import minimx as mx
@@ -36,6 +37,27 @@ def test_weight_and_states_in_place(op):
         operands, twins = arrays(inputs)
         getattr(mx.nd, op)(*operands, out=operands[0], **params)
         check(operands, twins, places, step(*twins, **params))
+
+
+@pytest.mark.parametrize("op", ["lamb_update_phase1", "_adamw_update"])
+def test_states_of_large_batch_updates(op):
+    step, inputs, several = STEPS[op]
+    for params in several:
+        operands, twins = arrays(inputs)
+        out = getattr(mx.nd._internal if op[0] == "_" else mx.nd, op)(*operands, **params)
+        want = step(*twins, **params)
+        np.testing.assert_allclose(out.asnumpy(), want[0], rtol=2e-5, atol=2e-5)
+        check(operands, twins, [2, 3], want[1:])
+
+
+@pytest.mark.parametrize("op", ["mp_lamb_update_phase2", "_mp_adamw_update"])
+def test_half_precision_learns_in_its_float32_copy(op):
+    step, inputs, several = STEPS[op]
+    operands, twins = arrays(inputs)
+    getattr(mx.nd._internal if op[0] == "_" else mx.nd, op)(*operands, out=operands[0], **several[0])
+    new = step(*twins, **several[0])[0]
+    np.testing.assert_allclose(operands[4].asnumpy(), new, rtol=2e-5, atol=2e-5)
+    np.testing.assert_array_equal(operands[0].asnumpy(), operands[4].asnumpy().astype("float16"))
 
 
 @pytest.mark.parametrize("op", SEVERAL)

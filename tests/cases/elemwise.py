@@ -74,6 +74,10 @@ UNARY = [
     flat("floor", np.floor, STEPS),
     flat("trunc", np.trunc, STEPS),
     flat("fix", np.trunc, STEPS),
+    *(
+        Case(f"_contrib_{name}", [np.array([0, 1.5, np.nan, -np.inf, np.inf, -2])], {}, getattr(np, name), grads=())
+        for name in ("isnan", "isinf", "isfinite")
+    ),
     Case("logical_not", [whole(*SHAPE, low=-1, high=2)], {}, lambda x: x == 0),
     unary("_contrib_round_ste", round_half_away, away_from=STEPS, gradient=lambda x, g: [g]),
     unary("_contrib_sign_ste", np.sign, away_from=(0,), gradient=lambda x, g: [g]),
