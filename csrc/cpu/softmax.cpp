@@ -179,6 +179,29 @@ void each_row(int64_t rows, int64_t n, const Context& context, const Body& body)
   });
 }
 
+// As many rows as a vector has lanes, each shorter than two vectors: turned around, one row per lane.
+template <class T, bool Log>
+void softmax_short_rows(const T* x, T* y, int64_t rows, int64_t n, T scale) {
+  constexpr int lanes = kLanes<T>;
+  T turned[2 * lanes * lanes] = {};
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < n; ++i) turned[i * lanes + r] = x[r * n + i] * scale;
+  Vec<T> top = load<T>(turned), sum{};
+  for (int64_t i = 1; i < n; ++i) top = vmax(top, load<T>(turned + i * lanes));
+  for (int64_t i = 0; i < n; ++i) {
+    const Vec<T> v = load<T>(turned + i * lanes) - top, e = vexp(v);
+    store<T>(turned + i * lanes, Log ? v : e);
+    sum += e;
+  }
+  const Vec<T> last = Log ? vlog(sum) : 1 / sum;
+  for (int64_t i = 0; i < n; ++i) {
+    const Vec<T> v = load<T>(turned + i * lanes);
+    store<T>(turned + i * lanes, Log ? v - last : v * last);
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < n; ++i) y[r * n + i] = turned[i * lanes + r];
+}
+
 template <class T, bool Log>
 void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context) {
   const T* data = static_cast<const T*>(buffers[0]);
@@ -186,6 +209,14 @@ void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context)
   T* out = static_cast<T*>(buffers[2]);
   if (a.outer * a.n * a.inner == 0) return;
   if (a.inner > 1) return softmax_columns<T, Log>(a, data, length, out, context);
+  constexpr int64_t lanes = kLanes<T>;
+  if (!length && a.n <= 2 * lanes && a.outer >= lanes) {
+    each_row((a.outer + lanes - 1) / lanes, a.n * lanes, context, [&](int64_t group) {
+      const int64_t at = group * lanes * a.n, rows = least(lanes, a.outer - group * lanes);
+      softmax_short_rows<T, Log>(data + at, out + at, rows, a.n, static_cast<T>(a.scale));
+    });
+    return;
+  }
   each_row(a.outer, a.n, context, [&](int64_t row) {
     int64_t n = a.n;
     if (length) n = length[row] < 0 ? 0 : least(length[row], a.n);

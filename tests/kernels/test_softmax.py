@@ -10,6 +10,8 @@ SHAPES = [
     (5, 1, 1),
     (3, 2, 1),
     (7, 10, 1),
+    (37, 10, 1),
+    (16, 1, 1),
     (3, 33, 1),
     (64, 1000, 1),
     (1, 20011, 1),
@@ -88,7 +90,7 @@ def test_gradients(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(4, 9, 1), (4, 9, 5), (3, 100, 1), (3, 100, 33)])
+@pytest.mark.parametrize("shape", [(4, 9, 1), (37, 4, 1), (4, 9, 5), (3, 100, 1), (3, 100, 33)])
 def test_large_numbers_infinities_and_nan(shape, dtype):
     x = np.random.default_rng(3).normal(size=shape).astype(dtype)
     huge = x + np.dtype(dtype).type(1e4)
