@@ -1,4 +1,4 @@
-"""Type stubs of mx.sym and mx.nd, for editors and type checkers: `python -m minimx.stubs [directory]`.
+"""Type stubs of the package, mx.sym and mx.nd, for editors and type checkers: `python -m minimx.stubs [directory]`.
 
 The operators of these modules appear at run time, where such tools cannot see them. By default the stubs are written beside
 the modules they describe.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import keyword
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,29 @@ WRITTEN = {"Symbol": {"random": "symbol_random.py"}, "NDArray": {"random": "rand
 
 
 def write_stubs(directory: Path = PACKAGE) -> list[Path]:
-    """Writes both stubs and returns their paths."""
-    files = {directory / "symbol.pyi": symbol_stub(), directory / "ndarray" / "__init__.pyi": ndarray_stub()}
+    """Writes the stubs and returns their paths."""
+    files = {
+        directory / "__init__.pyi": package_stub(),
+        directory / "symbol.pyi": symbol_stub(),
+        directory / "ndarray" / "__init__.pyi": ndarray_stub(),
+    }
     for path, text in files.items():
         path.parent.mkdir(exist_ok=True)
         write_file(path, text.encode())
     return list(files)
+
+
+def package_stub() -> str:
+    """What the package gives at once, and what it loads when a program first names it."""
+    package = sys.modules[__package__]
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    lines = ["__version__: str"]
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.level:
+            lines += [f"from .{statement.module} import {name.name} as {name.name}" for name in statement.names]
+    lines += [f"from . import {module} as {name}" for name, module in sorted(package._MODULES.items())]
+    lines += [f"from .{module} import {name} as {name}" for name, module in sorted(package._NAMES.items())]
+    return HEADER + "\n".join(lines) + "\n"
 
 
 def symbol_stub() -> str:
@@ -51,23 +70,38 @@ def symbol_stub() -> str:
 def ndarray_stub() -> str:
     """The imports of the package, and the operators."""
     tree = ast.parse((PACKAGE / "ndarray" / "__init__.py").read_text())
-    imports = [n for n in tree.body if isinstance(n, ast.ImportFrom)]
-    for statement in imports:
-        for name in statement.names:
-            name.asname = name.name if name.name != "*" else None  # `as` says that a stub gives a name on
-    taken = {name.name for statement in imports for name in statement.names} | _star_names(imports)
-    lines = [ast.unparse(statement) for statement in imports]
+    lines: list[str] = []
+    taken: set[str] = set()
+    for statement in (n for n in tree.body if isinstance(n, ast.ImportFrom)):
+        if statement.names[0].name == "*":
+            given = written_out(str(statement.module))
+        else:
+            given = {
+                n.name: f"from {'.' * statement.level}{statement.module} import {n.name} as {n.name}"
+                for n in statement.names
+            }
+        lines += given.values()
+        taken |= set(given)
     return HEADER + "\n".join([*lines, "", *operators("NDArray", taken)]) + "\n"
 
 
-def _star_names(imports: list[ast.ImportFrom]) -> set[str]:
-    """Names that `from .module import *` brings."""
-    found: set[str] = set()
-    for statement in imports:
-        if statement.level == 1 and any(name.name == "*" for name in statement.names):
-            tree = ast.parse((PACKAGE / "ndarray" / f"{statement.module}.py").read_text())
-            found |= {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    return found
+def written_out(module: str) -> dict[str, str]:
+    """What `from .module import *` brings, name by name. Functions that the module makes while it is imported are
+    unknown to type checkers and described by their signature."""
+    found = import_module(f"{__package__}.ndarray.{module}")
+    seen = {
+        n.name
+        for n in outline(PACKAGE / "ndarray" / f"{module}.py").body
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef))
+    }
+    lines = {}
+    for name in found.__all__:
+        if name in seen:
+            lines[name] = f"from .{module} import {name} as {name}"
+        else:
+            operands = ", ".join(f"{p}: Any" for p in inspect.signature(getattr(found, name)).parameters)
+            lines[name] = f"def {name}({operands}) -> Any: ..."
+    return lines
 
 
 def outline(path: Path) -> ast.Module:

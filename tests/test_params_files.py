@@ -100,6 +100,14 @@ def test_error_names_file(tmp_path):
         read_arrays(file)
 
 
+def test_rewriting_keeps_permissions(tmp_path):
+    file = tmp_path / "x.params"
+    write_arrays(file, [record_of(np.ones(3, np.float32))])
+    file.chmod(0o600)
+    write_arrays(file, [record_of(np.ones(4, np.float32))])
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_failed_write_keeps_the_old_file(tmp_path):
     file = tmp_path / "x.params"
     write_arrays(file, [record_of(np.ones(3, np.float32))])

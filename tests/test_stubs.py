@@ -1,6 +1,7 @@
 """What is written from the operators for readers and editors: type stubs and the operator reference."""
 
 import ast
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from minimx import ops  # noqa: F401  (registers the operators)
 from minimx.api import operator_names
 from minimx.op import OPERATORS
-from minimx.stubs import write_stubs
+from minimx.stubs import PACKAGE, write_stubs
 from minimx.tools.operator_reference import main, reference
 
 
@@ -18,7 +19,8 @@ def functions(text):
 
 
 def test_stubs_have_every_operator(tmp_path):
-    symbol, ndarray = (path.read_text() for path in write_stubs(tmp_path))
+    package, symbol, ndarray = (path.read_text() for path in write_stubs(tmp_path))
+    assert "from . import symbol as sym\n" in package
     for text in (symbol, ndarray):
         assert set(operator_names()) <= set(functions(text)) | {"Custom"}
         random = next(n for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == "random")
@@ -33,16 +35,15 @@ def test_stubs_have_every_operator(tmp_path):
 def test_type_checker_reads_the_stubs(tmp_path):
     """A mistake in a call is found, a right call is not complained about."""
     pytest.importorskip("mypy")
-    package = tmp_path / "minimx"
-    package.mkdir()
-    (package / "__init__.pyi").write_text("from . import symbol as sym\n")
-    write_stubs(package)
+    shutil.copytree(PACKAGE, tmp_path / "minimx", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    write_stubs(tmp_path / "minimx")
     program = "import minimx as mx\nx = mx.sym.Variable('x')\ny = mx.sym.FullyConnected(x, num_hidden=3).exp()\n"
+    program += "a: mx.sym.Symbol = y\nb: mx.NDArray = mx.nd.exp(mx.nd.zeros((2, 2)))\nc = mx.nd.add(b, 1)\n"
     (tmp_path / "program.py").write_text(program + "z = mx.sym.FullyConnected(x, num_hiddn=3, num_hidden='a')\n")
     command = ["--ignore-missing-imports", "--follow-imports=silent", "--no-incremental", str(tmp_path / "program.py")]
     done = subprocess.run([sys.executable, "-m", "mypy", *command], cwd=tmp_path, capture_output=True, text=True)
     errors = [line for line in done.stdout.splitlines() if "program.py" in line and "error" in line]
-    assert [line.split(":")[1] for line in errors] == ["4"] * len(errors)
+    assert [line.split(":")[1] for line in errors] == ["7"] * len(errors)
     assert errors
 
 
