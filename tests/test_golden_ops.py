@@ -21,13 +21,18 @@ WRONG = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_golden(name):
+    compare(name)
+
+
+def compare(name, ctx=None):
+    """Runs a recorded case on a device and compares everything that was recorded."""
     case = CASES[name]
     if case["op"] not in REGISTRY:
         pytest.skip(f"{case['op']} is not offered")
     data = np.load(GOLDEN / case["file"])
     own = dict(zip(case["inputs"], input_names(case["op"], case["attrs"], len(case["inputs"])), strict=True))
     inputs = {own[n]: data[f"in_{n}"] for n in case["inputs"]}
-    running = Running(case["op"], case["attrs"], inputs, [own[n] for n in case["grads"]])
+    running = Running(case["op"], case["attrs"], inputs, [own[n] for n in case["grads"]], ctx=ctx)
     close = {"rtol": case["rtol"], "atol": case["atol"]}
     outputs = running.forward(case["is_train"])
     stored = [i for i in range(len(case["outputs"])) if f"out_{i}" in data]

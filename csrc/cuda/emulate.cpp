@@ -118,6 +118,7 @@ Point scheduler;
 void (*kernel_body)(const void*);
 const void* kernel_state;
 std::string failure;
+bool released;  // somebody who waited may go on
 struct {
   unsigned count;
   const char* file;
@@ -223,27 +224,23 @@ void resume(Worker& w) {
   }
 }
 
-void run_block(Order& order, std::vector<unsigned>& ranks) {
-  for (;;) {
-    bool moved = false, all_done = true;
-    order.arrange(ranks);
-    for (unsigned rank : ranks) {
-      Worker& w = workers[rank];
-      if (w.state == State::fresh || w.state == State::ready) {
-        moved = true;
-        resume(w);
-        if (!failure.empty()) return;
-      }
-      all_done = all_done && w.state == State::done;
-    }
-    if (all_done) return;
-    if (!moved) {
+// The first thread that can run always does, so that it gets as far ahead of the others as barriers let it.
+void run_block(const std::vector<unsigned>& ranks) {
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    Worker& w = workers[ranks[i]];
+    if (w.state != State::fresh && w.state != State::ready) continue;
+    released = false;
+    resume(w);
+    if (!failure.empty()) return;
+    if (released) i = static_cast<size_t>(-1);
+  }
+  for (const Worker& w : workers)
+    if (w.state != State::done) {
       failure = "divergent barrier: some threads of the block wait ";
       failure += waiters.count ? "at " + site(waiters.file, waiters.line) : "in a warp operation";
       failure += " while the others have left or wait elsewhere";
       return;
     }
-  }
 }
 
 void check_canaries() {
@@ -299,6 +296,7 @@ void barrier(const char* file, int line) {
   static_cast<Worker*>(current)->state = State::waiting;
   if (++waiters.count == workers.size()) {
     waiters.count = 0;
+    released = true;
     for (Worker& w : workers) w.state = State::ready;
   }
   pause();
@@ -325,6 +323,7 @@ uint64_t exchange(unsigned mask, uint64_t bytes, int source, const char* file, i
   if (warp.arrived == mask) {
     warp.arrived = 0;
     warp.parity ^= 1;
+    released = true;
     for (unsigned l = 0; l < 32; ++l)
       if (mask >> l & 1) workers[rank / 32 * 32 + l].state = State::ready;
   }
@@ -367,7 +366,8 @@ void run(dim3 grid, dim3 block, size_t shared, const void* stream, void (*body)(
   for (unsigned b : blocks) {
     block_index = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
     start_block(static_cast<unsigned>(ranks.size()), shared);
-    run_block(order, ranks);
+    order.arrange(ranks);
+    run_block(ranks);
     if (failure.empty()) check_canaries();
     if (!failure.empty()) {
       abandon_fibres();

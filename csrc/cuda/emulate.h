@@ -1,10 +1,11 @@
 // CUDA's execution model on the host, so that every .cu file of this directory also runs, and is tested, without a GPU.
 //
 // A launch runs its blocks one after the other; the threads of a block are fibres that switch at barriers and shuffles.
-// MINIMX_EMULATE_ORDER (ascending, descending or shuffled) says in which order runnable threads and blocks are resumed:
-// a kernel whose result depends on it lacks a barrier. Shared memory is filled with NaN bytes when a block starts, and
-// what CUDA leaves undefined is an error here: a barrier that not every thread reaches, a shuffle with a lane that is
-// not there, a write past a shared array, a pointer that is not this device's memory, a launch beyond the limits.
+// MINIMX_EMULATE_ORDER (ascending, descending or shuffled) says which blocks go first, and which of the runnable
+// threads: that one runs as far as it can. A kernel whose result depends on the order lacks a barrier. Shared memory is
+// filled with NaN bytes when a block starts, and what CUDA leaves undefined is an error here: a barrier that not every
+// thread reaches, a shuffle with a lane that is not there, a write past a shared array, a pointer that is not this
+// device's memory, a launch beyond the limits.
 //
 // Kernels are written for nvcc with three spellings of our own: SHARED, DYNAMIC_SHARED and LAUNCH (see device.cuh).
 #pragma once

@@ -37,24 +37,20 @@ __device__ inline Words philox(const Source& s, uint64_t block, uint32_t draw) {
   return {{c0, c1, c2, c3}};
 }
 
-constexpr int kTileWords = 512, kTileBlocks = kTileWords / 4;
+constexpr int kTileBlocks = 128;
 
-// One thread's part of the words of a tile.
-__device__ inline void fill_words(uint32_t* words, const Source& s, int64_t tile, int thread) {
-  const Words four = philox(s, static_cast<uint64_t>(tile * kTileBlocks + thread), 0);
-  for (int j = 0; j < 4; ++j) words[j * kTileBlocks + thread] = four.w[j];
-}
+// A tile of numbers comes from kTileBlocks counters. Number i takes its words from counter i % kTileBlocks, where they
+// are word i / kTileBlocks and, for numbers of two words, the one after the next.
 
-// Number i of a tile, uniform in [0, 1) with all digits of the type.
+// Number j of a counter, uniform in [0, 1) with all digits of the type.
 template <class T>
-__device__ inline T uniform(const uint32_t* words, int i) {
+__device__ inline T uniform(const Words& words, int j) {
   if constexpr (sizeof(T) == 4)
-    return static_cast<T>(words[i] >> 8) * T(0x1p-24);
+    return static_cast<T>(words.w[j] >> 8) * T(0x1p-24);
   else
-    return (static_cast<T>(words[i] >> 5) * T(0x1p26) + static_cast<T>(words[kTileWords / 2 + i] >> 6)) * T(0x1p-53);
+    return (static_cast<T>(words.w[j] >> 5) * T(0x1p26) + static_cast<T>(words.w[j + 2] >> 6)) * T(0x1p-53);
 }
-template <class T>
-constexpr int kTileNumbers = kTileWords * 4 / static_cast<int>(sizeof(T));
+__device__ inline uint64_t long_word(const Words& words, int j) { return uint64_t{words.w[j]} << 32 | words.w[j + 2]; }
 
 // The high 64 bits of a product: a number below `range` from a random word.
 __device__ inline uint64_t below(uint64_t word, uint64_t range) {
@@ -63,61 +59,57 @@ __device__ inline uint64_t below(uint64_t word, uint64_t range) {
   return a * c + (middle >> 32) + (other >> 32);
 }
 
-// What is made of the words of a tile: `kNumbers` numbers.
+// What is made of the words of a counter: `kEach` numbers.
 template <class T>
 struct Uniform {
-  static constexpr int kNumbers = kTileNumbers<T>;
+  static constexpr int kEach = 16 / sizeof(T);
   T low, range, high;
-  __device__ T make(const uint32_t* words, int i) const {
-    const T x = low + range * uniform<T>(words, i);
+  __device__ T make(const Words& words, int j) const {
+    const T x = low + range * uniform<T>(words, j);
     return x < high ? x : low;  // rounding may reach the end of the range
   }
 };
 // Box and Muller: the first half of a tile takes the cosine, the second the sine of the same pair.
 template <class T>
 struct Normal {
-  static constexpr int kNumbers = kTileNumbers<T>;
+  static constexpr int kEach = 16 / sizeof(T);
   T mean, deviation;
-  __device__ T make(const uint32_t* words, int i) const {
-    const int first = i % (kNumbers / 2);
-    const T angle = uniform<T>(words, first + kNumbers / 2) * static_cast<T>(2 * kPi);
+  __device__ T make(const Words& words, int j) const {
+    const int first = j % (kEach / 2);
+    const T angle = uniform<T>(words, first + kEach / 2) * static_cast<T>(2 * kPi);
     const T radius = deviation * vsqrt(T(-2) * vlog(T(1) - uniform<T>(words, first)));
-    return mean + radius * (i == first ? vcos(angle) : vsin(angle));
+    return mean + radius * (j == first ? vcos(angle) : vsin(angle));
   }
 };
 template <class T>
 struct Exponential {
-  static constexpr int kNumbers = kTileNumbers<T>;
+  static constexpr int kEach = 16 / sizeof(T);
   T mean;
-  __device__ T make(const uint32_t* words, int i) const { return -mean * vlog(T(1) - uniform<T>(words, i)); }
+  __device__ T make(const Words& words, int j) const { return -mean * vlog(T(1) - uniform<T>(words, j)); }
 };
 template <class T>
 struct Mask {
-  static constexpr int kNumbers = kTileNumbers<T>;
+  static constexpr int kEach = 16 / sizeof(T);
   T keep, scale;
-  __device__ T make(const uint32_t* words, int i) const { return uniform<T>(words, i) < keep ? scale : T(0); }
+  __device__ T make(const Words& words, int j) const { return uniform<T>(words, j) < keep ? scale : T(0); }
 };
 template <class T>
 struct Integer {
-  static constexpr int kNumbers = kTileWords / 2;
+  static constexpr int kEach = 2;
   uint64_t low, range;
-  __device__ T make(const uint32_t* words, int i) const {
-    return static_cast<T>(low + below(uint64_t{words[i]} << 32 | words[kNumbers + i], range));
-  }
+  __device__ T make(const Words& words, int j) const { return static_cast<T>(low + below(long_word(words, j), range)); }
 };
 
-// A block of kTileBlocks threads per tile: each makes the words of one counter, then its share of the numbers.
+// A block of kTileBlocks threads per tile, a counter for each.
 template <class T, class Make>
 __global__ void make_tiles(const uint64_t* state, int64_t stream, T* out, int64_t size, Make make) {
-  SHARED(uint32_t, words, [kTileWords]);
   const Source s = source(state, stream);
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int64_t tile = blockIdx.x; tile * Make::kNumbers < size; tile += gridDim.x) {
-    fill_words(words, s, tile, thread);
-    __syncthreads();
-    for (int i = thread; i < Make::kNumbers && tile * Make::kNumbers + i < size; i += kTileBlocks)
-      out[tile * Make::kNumbers + i] = make.make(words, i);
-    __syncthreads();  // the next tile's words go to the same place
+  for (int64_t tile = blockIdx.x; tile * kTileBlocks * Make::kEach < size; tile += gridDim.x) {
+    const Words words = philox(s, static_cast<uint64_t>(tile * kTileBlocks + threadIdx.x), 0);
+    for (int j = 0; j < Make::kEach; ++j) {
+      const int64_t i = (tile * Make::kEach + j) * kTileBlocks + threadIdx.x;
+      if (i < size) out[i] = make.make(words, j);
+    }
   }
 }
 
@@ -125,7 +117,7 @@ template <class T, class Make>
 void launch_tiles(void* const* buffers, int64_t size, int64_t stream, const Make& make, const Context& context) {
   if (size == 0) return;
   const auto kernel = make_tiles<T, Make>;
-  LAUNCH(kernel, blocks_for(size, Make::kNumbers), kTileBlocks, 0, context)
+  LAUNCH(kernel, blocks_for(size, kTileBlocks * Make::kEach), kTileBlocks, 0, context)
   (input<uint64_t>(buffers, 0), stream, output<T>(buffers, 1), size, make);
 }
 
@@ -280,16 +272,16 @@ void random_category(const RandomCategoryArgs& a, void* const* buffers, const Co
 // Fisher and Yates: each position swaps with a random earlier one or itself. Every swap needs the ones before, so one
 // thread makes them; the others help with the random words.
 __global__ void permute(const uint64_t* state, int64_t* out, RandomPermutationArgs a) {
-  constexpr int kNumbers = kTileWords / 2;
-  SHARED(uint32_t, words, [kTileWords]);
+  constexpr int kNumbers = 2 * kTileBlocks;
+  SHARED(uint64_t, words, [kNumbers]);
   const Source s = source(state, a.stream);
   const int thread = static_cast<int>(threadIdx.x);
   for (int64_t first = 0; first < a.size; first += kNumbers) {
-    fill_words(words, s, first / kNumbers, thread);
+    const Words mine = philox(s, static_cast<uint64_t>(first / 2 + thread), 0);
+    for (int j = 0; j < 2; ++j) words[j * kTileBlocks + thread] = long_word(mine, j);
     __syncthreads();
     for (int64_t i = first; thread == 0 && i < first + kNumbers && i < a.size; ++i) {
-      const int64_t k = i - first;
-      const uint64_t j = below(uint64_t{words[k]} << 32 | words[kNumbers + k], static_cast<uint64_t>(i + 1));
+      const uint64_t j = below(words[i - first], static_cast<uint64_t>(i + 1));
       out[i] = out[j];
       out[j] = i;
     }

@@ -405,7 +405,7 @@ def random():
     state = np.array([0x123456789ABCDEF, 5], "uint64")
     for dtype in REALS:
         for name, a, b in (("uniform", -1, 3), ("normal", 1, 2), ("exponential", 2, 0), ("mask", 0.7, 0)):
-            for size in (1, 700):
+            for size in (1, 3000):
                 args = {"size": size, "stream": 3, "a": float(a), "b": float(b)}
                 yield Case(
                     f"{size} numbers", f"random_{name}.{dtype}", args, [state, unset(size, dtype=dtype)], digits=20
