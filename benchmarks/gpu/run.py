@@ -133,6 +133,8 @@ def items() -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def work(wanted: str) -> None:
+    from minimx.base import DeviceError
+
     todo = items()
     if wanted == "list":
         print(json.dumps(list(todo)))
@@ -142,6 +144,8 @@ def work(wanted: str) -> None:
         print(json.dumps({"start": name}), flush=True)
         try:
             result = todo[name]()
+        except DeviceError as error:
+            result = {"left_out": str(error)}
         except Exception as error:
             result = {"error": None, "message": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
         print(json.dumps({"name": name, **result}), flush=True)
@@ -323,6 +327,9 @@ def report(gpu: str, results: list[dict[str, Any]]) -> str:
         if groups:
             lines += ["", f"| {kind} | cases | result | largest error | time (us) |", "|---|---:|---|---:|---:|"]
             lines += [row(name, group) for name, group in sorted(groups.items())]
+    left_out = sorted({r["left_out"] for r in results if "left_out" in r})
+    if left_out:
+        lines += ["", "Left out, because the gpu has no kernel for it:", "", *(f"* {text}" for text in left_out)]
     rates = [r for r in results if "rate" in r]
     if rates:
         lines += ["", "| speed | minimx | PyTorch | unit |", "|---|---:|---:|---|"]

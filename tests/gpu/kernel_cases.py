@@ -57,7 +57,7 @@ def unset(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 
 def all_cases() -> Iterator[Case]:
-    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, random, lrn):
+    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, lrn, factor, random):
         yield from family()
 
 
@@ -396,6 +396,33 @@ def lrn():
     for dtype in REALS:
         args = {"outer": 2, "channels": 9, "inner": 5, "size": 5}
         yield Case("window", f"window_sum.{dtype}", args, [numbers(2, 9, 5, dtype=dtype), unset(2, 9, 5, dtype=dtype)])
+
+
+# ---- factor -----------------------------------------------------------------------------------------------------------
+
+
+def factor():
+    for dtype in REALS:
+        n, columns = 5, 7
+        full = numbers(3, n, n, dtype=dtype)
+        definite = full @ full.transpose(0, 2, 1) + n * np.eye(n, dtype=dtype)
+        square, one = {"batch": 3, "rows": n, "columns": n}, unset(3, dtype=dtype)
+        new = unset(3, n, n, dtype=dtype)
+        yield Case("lower triangle", f"potrf.{dtype}", square, [definite, new], digits=50)
+        yield Case("inverse", f"invert.{dtype}", square, [definite, new, one, one.copy(), new.copy()], (1, 2, 3), 200)
+        yield Case(
+            "eigenvalues", f"syevd.{dtype}", square, [definite, new, unset(3, n, dtype=dtype), new.copy()], (1, 2), 1000
+        )
+        wide = numbers(3, n, columns, dtype=dtype)
+        args = {"batch": 3, "rows": n, "columns": columns}
+        yield Case("wide", f"gelqf.{dtype}", args, [wide, unset(*wide.shape, dtype=dtype), new], (1, 2), 500)
+        for transpose, rightside, lower in ((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1)):
+            rows, width = (columns, n) if rightside else (n, columns)
+            args = {"batch": 3, "rows": rows, "columns": width, "transpose": transpose, "rightside": rightside,
+                    "lower": lower, "alpha": 0.5}  # fmt: skip
+            b = numbers(3, rows, width, dtype=dtype)
+            operands = [definite, b, unset(*b.shape, dtype=dtype)]
+            yield Case(f"{transpose} {rightside} {lower}", f"trsm.{dtype}", args, operands, digits=100)
 
 
 # ---- random -----------------------------------------------------------------------------------------------------------
