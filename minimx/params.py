@@ -224,6 +224,8 @@ def text_of(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Python numbers instead of NumPy's, whose text is another one."""
+    if isinstance(value, np.floating):
+        return float(str(value))  # 0.1 of float32, not the decimals of the double nearest to it
     if isinstance(value, (np.generic, np.ndarray)):
         return tuple(value.tolist()) if value.ndim else value.item()
     if isinstance(value, (tuple, list)):

@@ -11,6 +11,7 @@ import pytest
 import minimx as mx
 from minimx.base import GraphError, MXNetError, NotImplementedForSymbol, ShapeError
 from minimx.op import REGISTRY
+from minimx.params import text_of
 
 GOLDEN = Path(__file__).parent / "golden" / "symbols"
 
@@ -269,6 +270,28 @@ def test_creation():
     assert mx.sym.random.randn(2, 3).attr("shape") == "(2, 3)"
     with pytest.raises(GraphError, match="all numbers or all Symbols"):
         mx.sym.random.uniform(low, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.0, "2.0"),
+        (1e10, "10000000000.0"),
+        (1e-5, "1e-05"),
+        (np.float32(0.1), "0.1"),
+        (np.int64(3), "3"),
+        (np.bool_(True), "True"),
+        ((3,), "(3,)"),
+        ([1, 2], "[1, 2]"),
+        ((np.int32(1), None), "(1, None)"),
+        (np.array([1, 2]), "(1, 2)"),
+        (None, "None"),
+        (np.float16, "float16"),
+        (np.dtype("int8"), "int8"),
+    ],
+)
+def test_text_of_parameters(value, text):
+    assert text_of(value) == text
 
 
 # ---- attributes ---------------------------------------------------------------------------------------------------------
