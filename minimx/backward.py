@@ -66,7 +66,7 @@ def backward_pass(
         return _step_by_step(order, heads, seeds, wanted)
     if key not in _plans:
         if len(_plans) >= _LIMIT:
-            _plans.clear()
+            _plans.pop(next(iter(_plans)))  # the oldest
         _plans[key] = None
         return _step_by_step(order, heads, seeds, wanted)
     plan = _plans[key]
