@@ -13,6 +13,7 @@ from .context import Context
 from .graph import Device, Graph, Node, topological, variable
 from .op import Op, Shape
 from .passes.expand import expand
+from .passes.fold import fold
 from .passes.fuse import fuse
 from .passes.gradient import gradient, state_updates
 from .passes.infer import infer
@@ -95,6 +96,8 @@ def compile_graph(
 ) -> Graph:
     """The passes that need not know where a graph came from."""
     options = options or Options.from_environment()
+    if options.fuse:
+        graph = show("fold", fold(graph))
     graph = show("expand", expand(graph))
     graph = show("place", place(graph, device, groups))
     graph = show("share", share(graph))
