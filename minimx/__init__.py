@@ -27,6 +27,8 @@ _MODULES = {
     "nd": "ndarray",
     "ndarray": "ndarray",
     "operator": "operator",
+    "opt": "optimizer",
+    "optimizer": "optimizer",
     "random": "random",
     "registry": "registry",
     "rnd": "random",

@@ -54,6 +54,13 @@ class TrainStep:
         self._run(0, self._end)
         return self.outputs
 
+    def bind_state(self, name: str, state: NDArray) -> None:
+        """Makes an array of the caller's the state of that name."""
+        if state.shape != self.states[name].shape:
+            raise ShapeError(f"step: the state {name} has shape {self.states[name].shape}, got {state.shape}")
+        self.states[name] = state
+        bind_array(self._compiled, ("aux", name), state)
+
     def _feed(self, name: str, value: Any) -> None:
         target = self.arguments.get(name)
         if target is None:

@@ -60,12 +60,16 @@ class LambUpdatePhase1(_Phase):
     clip_gradient = Float(-1.0, doc="the limit of the rescaled gradient's size; none if it is negative")
 
     def step(self, p, weight: Value, grad: Value, mean: Value, var: Value) -> tuple[Value, Value, Value]:
+        return self.step_at(p, 1 - p.beta1**p.t, 1 - p.beta2**p.t, weight, grad, mean, var)
+
+    def step_at(
+        self, p, first: Value | float, second: Value | float, weight: Value, grad: Value, mean: Value, var: Value
+    ) -> tuple[Value, Value, Value]:
+        """The step when 1 - beta1^t and 1 - beta2^t are known, which an optimizer steers from step to step."""
         grad = clipped(scaled(grad, p.rescale_grad), p.clip_gradient)
         mean, var = mixed(mean, grad, p.beta1), mixed(var, F.square(grad), p.beta2)
-        first = 1 / (1 - p.beta1**p.t) if p.bias_correction else 1.0
-        second = 1 / (1 - p.beta2**p.t) if p.bias_correction else 1.0
-        direction = scaled(mean, first) / (F.sqrt(scaled(var, second)) + p.epsilon) + weight * p.wd
-        return direction, mean, var
+        m, v = (mean / first, var / second) if p.bias_correction else (mean, var)
+        return m / (F.sqrt(v) + p.epsilon) + weight * p.wd, mean, var
 
     def operands(self, node):
         return node.inputs

@@ -380,8 +380,12 @@ class FtmlUpdate(_Step):
     clip_grad = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
 
     def step(self, p, weight, grad, d, v, z):
+        return self.step_at(p, 1 - p.beta1**p.t, 1 - p.beta2**p.t, weight, grad, d, v, z)
+
+    def step_at(self, p, first, second, weight, grad, d, v, z):
+        """The step when 1 - beta1^t and 1 - beta2^t are known, which an optimizer steers from step to step."""
         grad = decayed_and_clipped(p, grad, weight, p.clip_grad)
         v = mixed(v, F.square(grad), p.beta2)
-        new_d = (F.sqrt(v * (1 / (1 - p.beta2**p.t))) + p.epsilon) * (1 - p.beta1**p.t) / p.lr
+        new_d = (F.sqrt(v / second) + p.epsilon) * first / p.lr
         z = mixed(z, grad, p.beta1) - (new_d - d * p.beta1) * weight
         return -z / new_d, new_d, v, z

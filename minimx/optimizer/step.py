@@ -1,0 +1,51 @@
+"""OptimizerStep: a training step whose update is an optimizer's, as one program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..executor import Executor
+from ..ndarray import NDArray
+from ..step import TrainStep
+from .optimizer import Optimizer, flat
+
+
+class OptimizerStep(TrainStep):
+    """`step(data=batch, softmax_label=labels)` computes outputs and gradients and updates the executor's parameters.
+
+    Parameter indices are those of `optimizer.idx2name`; the states are `step.optimizer_states[index]`, in the form that
+    an Updater has them.
+    """
+
+    def __init__(self, executor: Executor, optimizer: Optimizer, options: Any = None):
+        if not optimizer.has_rule:
+            raise ValueError(f"{type(optimizer).__name__} updates arrays itself; use an Updater")
+        super().__init__(executor, optimizer.write_rule, options)
+        self.optimizer = optimizer
+        names = [name for name, req in executor._grad_req.items() if req != "null"]
+        index_of = {name: index for index, name in optimizer.idx2name.items()}
+        self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
+        self._written: dict[str, float] = {}
+        self.optimizer_states = {
+            index: optimizer.create_state_multi_precision(index, executor.arg_dict[name])
+            for name, index in self._indices.items()
+        }
+        self.share_states(self.optimizer_states)
+
+    def share_states(self, states: dict[Any, Any]) -> None:
+        """Works on these states from now on (an Updater's, or loaded ones)."""
+        self.optimizer_states = states
+        for name, index in self._indices.items():
+            own = [key for key in self.states if key.rpartition(".")[0] == name]
+            for key, state in zip(own, flat(states[index]), strict=True):
+                self.bind_state(key, state)
+
+    def __call__(self, **feeds: Any) -> list[NDArray]:
+        optimizer = self.optimizer
+        for name, index in self._indices.items():
+            optimizer._update_count(index)
+            for key, number in optimizer.numbers(index).items():
+                place = f"{name}.{key}"
+                if self._written.get(place) != number:
+                    self.scalars[place][:] = self._written[place] = number
+        return super().__call__(**feeds)
