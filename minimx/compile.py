@@ -154,9 +154,13 @@ def compile_eager(
 
 def _in_place(calls: Sequence[Call], names: Sequence[str]) -> int:
     """Which inputs the first output may be written over: those that a single call reads before it writes there."""
-    if len(calls) != 1 or not calls[0].writes or calls[0].writes[0].bound != ("out", 0):
+    if len(calls) != 1:
         return 0
     (call,) = calls
+    # What `inplace` promises of the first write, the elementwise kernel keeps for all of them.
+    writes = call.writes if call.kernel.startswith("ewise.") else call.writes[:1]
+    if not any(buffer.bound == ("out", 0) for buffer in writes):
+        return 0
     mask = 0
     for i, name in enumerate(names):
         places = [j for j, read in enumerate(call.reads) if read is not None and read.root()[0].bound == ("arg", name)]
