@@ -150,26 +150,94 @@ void average_plane(const PoolArgs& a, T* out) {
 
 // ---- Windows of 2 x 2 side by side: no window shares a pixel with another -------------------------------------------
 
+// N windows at a time.
+template <class T, int N>
+struct Batch {
+  typedef T V __attribute__((vector_size(N * sizeof(T))));
+  typedef MaskInt<T> M __attribute__((vector_size(N * sizeof(T))));
+
+  static V get(const T* p) {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+  static void put(T* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+};
 template <class T, int... I>
 struct PairLanes {
-  static constexpr int L = sizeof...(I);
-  static Vec<T> even(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, (2 * I)...); }
-  static Vec<T> odd(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
-  static Vec<T> low(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, (I / 2 + I % 2 * L)...); }
-  static Vec<T> high(Vec<T> a, Vec<T> b) { return __builtin_shufflevector(a, b, ((I + L) / 2 + I % 2 * L)...); }
+  static constexpr int N = sizeof...(I);
+  using V = typename Batch<T, N>::V;
+  static V even(V a, V b) { return __builtin_shufflevector(a, b, (2 * I)...); }
+  static V odd(V a, V b) { return __builtin_shufflevector(a, b, (2 * I + 1)...); }
+  static V low(V a, V b) { return __builtin_shufflevector(a, b, (I / 2 + I % 2 * N)...); }
+  static V high(V a, V b) { return __builtin_shufflevector(a, b, ((I + N) / 2 + I % 2 * N)...); }
 };
 template <class T, int N>
-struct PairsOf;
+struct Pairs;
 template <class T>
-struct PairsOf<T, 2> : PairLanes<T, 0, 1> {};
+struct Pairs<T, 2> : PairLanes<T, 0, 1> {};
 template <class T>
-struct PairsOf<T, 4> : PairLanes<T, 0, 1, 2, 3> {};
+struct Pairs<T, 4> : PairLanes<T, 0, 1, 2, 3> {};
 template <class T>
-struct PairsOf<T, 8> : PairLanes<T, 0, 1, 2, 3, 4, 5, 6, 7> {};
+struct Pairs<T, 8> : PairLanes<T, 0, 1, 2, 3, 4, 5, 6, 7> {};
 template <class T>
-struct PairsOf<T, 16> : PairLanes<T, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> {};
+struct Pairs<T, 16> : PairLanes<T, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> {};
+
+// Windows of a row: as many as there are in batches of N, then in smaller batches, the last ones singly.
+template <class T, int N>
+struct TwoByTwo {
+  using B = Batch<T, N>;
+  using P = Pairs<T, N>;
+  using V = typename B::V;
+  using M = typename B::M;
+  using Smaller = TwoByTwo<T, N / 2>;
+
+  static void max(const T* top, const T* bottom, T* out, int64_t n) {
+    int64_t j = 0;
+    for (; j + N <= n; j += N) {
+      const V start = Max::start<T> - V{};
+      const V one = Max::join(Max::join(start, B::get(top + 2 * j)), B::get(bottom + 2 * j));
+      const V two = Max::join(Max::join(start, B::get(top + 2 * j + N)), B::get(bottom + 2 * j + N));
+      B::put(out + j, Max::join(P::even(one, two), P::odd(one, two)));
+    }
+    if (j < n) Smaller::max(top + 2 * j, bottom + 2 * j, out + j, n - j);
+  }
+
+  static void backward(const T* dy, const T* top, const T* bottom, T* dtop, T* dbottom, int64_t n) {
+    int64_t j = 0;
+    for (; j + N <= n; j += N) {
+      const V t1 = B::get(top + 2 * j), t2 = B::get(top + 2 * j + N);
+      const V b1 = B::get(bottom + 2 * j), b2 = B::get(bottom + 2 * j + N);
+      const V p = P::even(t1, t2), q = P::odd(t1, t2), r = P::even(b1, b2), s = P::odd(b1, b2), zero{};
+      const V best = Max::join(Max::join(Max::join(Max::join(Max::start<T> - V{}, p), q), r), s), g = B::get(dy + j);
+      const M at_p = p == best, at_q = (q == best) & ~at_p, at_r = (r == best) & ~(at_p | at_q);
+      const M at_s = (s == best) & ~(at_p | at_q | at_r);
+      const V gp = at_p ? g : zero, gq = at_q ? g : zero, gr = at_r ? g : zero, gs = at_s ? g : zero;
+      B::put(dtop + 2 * j, P::low(gp, gq));
+      B::put(dtop + 2 * j + N, P::high(gp, gq));
+      B::put(dbottom + 2 * j, P::low(gr, gs));
+      B::put(dbottom + 2 * j + N, P::high(gr, gs));
+    }
+    if (j < n) Smaller::backward(dy + j, top + 2 * j, bottom + 2 * j, dtop + 2 * j, dbottom + 2 * j, n - j);
+  }
+};
 template <class T>
-using Pairs = PairsOf<T, kLanes<T>>;
+struct TwoByTwo<T, 1> {
+  static void max(const T* top, const T* bottom, T* out, int64_t) {
+    out[0] = Max::join(Max::join(Max::join(Max::join(Max::start<T>, top[0]), top[1]), bottom[0]), bottom[1]);
+  }
+  static void backward(const T* dy, const T* top, const T* bottom, T* dtop, T* dbottom, int64_t) {
+    T best;
+    max(top, bottom, &best, 1);
+    dtop[0] = dtop[1] = dbottom[0] = dbottom[1] = 0;
+    T* const to = top[0] == best      ? dtop
+                  : top[1] == best    ? dtop + 1
+                  : bottom[0] == best ? dbottom
+                  : bottom[1] == best ? dbottom + 1
+                                      : nullptr;
+    if (to) *to = dy[0];
+  }
+};
 
 bool two_by_two(const PoolArgs& a) {
   if (a.kernel[0] != 1 || a.stride[0] != 1 || a.pad[0] || a.in[0] != a.out[0]) return false;
@@ -180,67 +248,23 @@ bool two_by_two(const PoolArgs& a) {
 
 template <class T>
 void max_two_by_two(const PoolArgs& a, const T* x, T* out) {
-  constexpr int L = kLanes<T>;
   const int64_t width = a.in[2], n = a.out[2];
   for (int64_t z = 0; z < a.out[0]; ++z)
     for (int64_t y = 0; y < a.out[1]; ++y, out += n) {
-      const T *top = x + (z * a.in[1] + 2 * y) * width, *bottom = top + width;
-      int64_t j = 0;
-      for (; j + L <= n; j += L) {
-        const Vec<T> start = splat(Max::start<T>);
-        const Vec<T> one = Max::join(Max::join(start, load(top + 2 * j)), load(bottom + 2 * j));
-        const Vec<T> two = Max::join(Max::join(start, load(top + 2 * j + L)), load(bottom + 2 * j + L));
-        store(out + j, Max::join(Pairs<T>::even(one, two), Pairs<T>::odd(one, two)));
-      }
-      for (; j < n; ++j) {
-        const T first = Max::join(Max::join(Max::start<T>, top[2 * j]), top[2 * j + 1]);
-        out[j] = Max::join(Max::join(first, bottom[2 * j]), bottom[2 * j + 1]);
-      }
+      const T* top = x + (z * a.in[1] + 2 * y) * width;
+      TwoByTwo<T, kLanes<T>>::max(top, top + width, out, n);
     }
 }
 
 template <class T>
 void max_two_by_two_backward(const PoolArgs& a, const T* dy, const T* x, T* dx) {
-  constexpr int L = kLanes<T>;
-  using P = Pairs<T>;
   const int64_t width = a.in[2], n = a.out[2];
   for (int64_t z = 0; z < a.out[0]; ++z) {
     for (int64_t y = 0; y < a.out[1]; ++y, dy += n) {
       const int64_t at = (z * a.in[1] + 2 * y) * width;
-      const T *top = x + at, *bottom = top + width;
       T *dtop = dx + at, *dbottom = dtop + width;
-      int64_t j = 0;
-      for (; j + L <= n; j += L) {
-        const Vec<T> t1 = load(top + 2 * j), t2 = load(top + 2 * j + L);
-        const Vec<T> b1 = load(bottom + 2 * j), b2 = load(bottom + 2 * j + L);
-        const Vec<T> p = P::even(t1, t2), q = P::odd(t1, t2), r = P::even(b1, b2), s = P::odd(b1, b2);
-        const Vec<T> best = Max::join(Max::join(Max::join(Max::join(splat(Max::start<T>), p), q), r), s),
-                     g = load(dy + j), zero{};
-        const Mask<T> at_p = p == best, at_q = (q == best) & ~at_p, at_r = (r == best) & ~(at_p | at_q);
-        const Mask<T> at_s = (s == best) & ~(at_p | at_q | at_r);
-        const Vec<T> gp = at_p ? g : zero, gq = at_q ? g : zero, gr = at_r ? g : zero, gs = at_s ? g : zero;
-        store(dtop + 2 * j, P::low(gp, gq));
-        store(dtop + 2 * j + L, P::high(gp, gq));
-        store(dbottom + 2 * j, P::low(gr, gs));
-        store(dbottom + 2 * j + L, P::high(gr, gs));
-      }
-      for (; j < n; ++j) {
-        const T w[4] = {top[2 * j], top[2 * j + 1], bottom[2 * j], bottom[2 * j + 1]};
-        T best = Max::start<T>;
-        for (const T v : w) best = Max::join(best, v);
-        bool open = true;
-        T g[4];
-        for (int i = 0; i < 4; ++i) {
-          const bool hit = open & (w[i] == best);
-          g[i] = hit ? dy[j] : 0;
-          open &= !hit;
-        }
-        dtop[2 * j] = g[0];
-        dtop[2 * j + 1] = g[1];
-        dbottom[2 * j] = g[2];
-        dbottom[2 * j + 1] = g[3];
-      }
-      for (j = 2 * n; j < width; ++j) dtop[j] = dbottom[j] = 0;
+      TwoByTwo<T, kLanes<T>>::backward(dy, x + at, x + at + width, dtop, dbottom, n);
+      for (int64_t j = 2 * n; j < width; ++j) dtop[j] = dbottom[j] = 0;
     }
     const int64_t done = 2 * a.out[1];
     std::memset(dx + (z * a.in[1] + done) * width, 0, static_cast<size_t>((a.in[1] - done) * width) * sizeof(T));
