@@ -10,6 +10,9 @@ namespace {
 // Below this many multiply-adds a task is not worth handing to another thread.
 constexpr int64_t kTaskWork = 250000;
 
+// Where piece i of `parts` even ones begins.
+constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
+
 // A part of the rows or columns of a product, which is again a product.
 template <class T>
 Product<T> rows_of(Product<T> t, int64_t begin, int64_t end) {

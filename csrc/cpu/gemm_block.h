@@ -30,8 +30,16 @@ constexpr int64_t kBlockK = 512, kBlockM = 240, kBlockN = 2048;
 
 constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t pieces(int64_t total, int64_t most) { return (total + most - 1) / most; }
-// Where piece i of `parts` even ones begins.
-constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
+
+// Even pieces of at most `most`. Tiles are short: asking where one begins must not cost a division.
+struct Cuts {
+  int64_t count, size, larger;  // the first `larger` pieces have one more than `size`
+  Cuts(int64_t total, int64_t most) : count(pieces(total, most)) {
+    size = count ? total / count : 0;
+    larger = total - size * count;
+  }
+  int64_t begin(int64_t i) const { return i * size + lesser(i, larger); }
+};
 
 inline int64_t product_scratch(int64_t m, int64_t n, int64_t k) {
   const int64_t elements = lesser(k, 512) * (lesser(m, 256) + lesser(n, 2048) + 64);
@@ -115,56 +123,55 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
   const bool pack_a = t.n > 256 && t.m * t.k > 65536;
   const bool by_k = pack_a || t.a_k != 1;
   const bool pack_b = t.b_column != 1 || (t.m > 4 * kTileRows && (t.m > 64 || t.k * t.n > 131072));
-  const int64_t vectors = pieces(t.n, L);
-  const int64_t column_blocks = pieces(vectors, kBlockN / L), depth_blocks = t.k ? pieces(t.k, kBlockK) : 1;
-  const int64_t row_blocks = pieces(t.m, kBlockM);
+  const Cuts column_blocks(pieces(t.n, L), kBlockN / L), row_blocks(t.m, kBlockM), depth_blocks(t.k, kBlockK);
+  const bool keep_b = pack_b && row_blocks.count > 1;  // otherwise a packed panel is read right away and only once
   T* const packed_b = scratch;
-  for (int64_t jc = 0; jc < column_blocks; ++jc) {
-    const int64_t v0 = begin_of(jc, vectors, column_blocks), v1 = begin_of(jc + 1, vectors, column_blocks);
-    const int64_t panels = pieces(v1 - v0, kTileVectors);
-    const auto panel_begin = [&](int64_t jr) { return v0 + begin_of(jr, v1 - v0, panels); };
-    const auto column_end = [&](int64_t v) { return lesser(v * L, t.n); };
-    for (int64_t pc = 0; pc < depth_blocks; ++pc) {
-      const int64_t p0 = begin_of(pc, t.k, depth_blocks), deep = begin_of(pc + 1, t.k, depth_blocks) - p0;
-      const bool keep_b = pack_b && row_blocks > 1;  // otherwise a packed panel is read right away and only once
+  for (int64_t jc = 0; jc < column_blocks.count; ++jc) {
+    const int64_t v0 = column_blocks.begin(jc), v1 = column_blocks.begin(jc + 1);
+    const Cuts panels(v1 - v0, kTileVectors);
+    const bool ragged = v1 * L > t.n;
+    for (int64_t pc = 0; pc == 0 || pc < depth_blocks.count; ++pc) {
+      const int64_t p0 = depth_blocks.begin(pc), deep = depth_blocks.count ? depth_blocks.begin(pc + 1) - p0 : 0;
       T* const packed_a = packed_b + deep * (keep_b ? v1 - v0 : kTileVectors) * L;
-      const bool first = pc == 0, final = pc == depth_blocks - 1;
-      // In place, only a panel that ends in a part of a vector needs packing, lest its loads leave the matrix.
-      const auto packed = [&](int64_t jr) { return pack_b || (jr == panels - 1 && v1 * L > t.n); };
-      const auto panel_at = [&](int64_t jr) { return packed_b + (keep_b ? (panel_begin(jr) - v0) * L * deep : 0); };
-      for (int64_t ic = 0; ic < row_blocks; ++ic) {
-        const int64_t i0 = begin_of(ic, t.m, row_blocks), i1 = begin_of(ic + 1, t.m, row_blocks);
-        const int64_t bands = pieces(i1 - i0, kTileRows);
-        const auto band_begin = [&](int64_t ir) { return i0 + begin_of(ir, i1 - i0, bands); };
-        if (pack_a)
-          for (int64_t ir = 0; ir < bands; ++ir)
-            pack_band(t, band_begin(ir), band_begin(ir + 1) - band_begin(ir), p0, deep,
-                      packed_a + (band_begin(ir) - i0) * deep);
-        for (int64_t jr = 0; jr < panels; ++jr) {
-          const int64_t v = panel_begin(jr), wide = panel_begin(jr + 1) - v, j = v * L;
-          if (ic == 0 && packed(jr)) pack_panel(t, j, column_end(v + wide) - j, p0, deep, panel_at(jr));
-          const bool part = jr == panels - 1 && v1 * L > t.n;
-          const T* b = packed(jr) ? panel_at(jr) : t.b + p0 * t.b_k + j;
-          const int64_t b_stride = packed(jr) ? wide * L : t.b_k;
-          const auto& tiles = by_k ? (part ? kTiles<T, true, true> : kTiles<T, true, false>)
-                                   : (part ? kTiles<T, false, true> : kTiles<T, false, false>);
+      const bool first = pc == 0, final = pc + 1 >= depth_blocks.count;
+      for (int64_t ic = 0; ic < row_blocks.count; ++ic) {
+        const int64_t i0 = row_blocks.begin(ic), height = row_blocks.begin(ic + 1) - i0;
+        if (pack_a) {
+          const Cuts bands(height, kTileRows);
+          for (int64_t ir = 0; ir < bands.count; ++ir) {
+            const int64_t i = bands.begin(ir);
+            pack_band(t, i0 + i, bands.begin(ir + 1) - i, p0, deep, packed_a + i * deep);
+          }
+        }
+        for (int64_t jr = 0; jr < panels.count; ++jr) {
+          const int64_t v = panels.begin(jr), wide = panels.begin(jr + 1) - v, j = (v0 + v) * L;
+          const bool partial = ragged && jr + 1 == panels.count;
+          // In place, only a panel that ends in a part of a vector is packed, lest its loads leave the matrix.
+          const bool packed = pack_b || partial;
+          T* const panel = packed_b + (keep_b ? v * L * deep : 0);
+          if (packed && ic == 0) pack_panel(t, j, lesser(wide * L, t.n - j), p0, deep, panel);
+          const T* b = packed ? panel : t.b + p0 * t.b_k + j;
+          const int64_t b_stride = packed ? wide * L : t.b_k;
+          const auto& tiles = by_k ? (partial ? kTiles<T, true, true> : kTiles<T, true, false>)
+                                   : (partial ? kTiles<T, false, true> : kTiles<T, false, false>);
           TileEnds<T> ends;
           ends.ldc = t.ldc;
           ends.column_bias = first && t.column_bias ? t.column_bias + j : nullptr;
           ends.relu = final && t.activation == kRelu;
           ends.last = static_cast<int>(t.n - (v1 - 1) * L);
-          for (int64_t ir = 0; ir < bands; ++ir) {
-            const int64_t i = band_begin(ir), rows = band_begin(ir + 1) - i;
+          const Cuts bands(height, pack_a ? kTileRows : tile_rows(static_cast<int>(wide)));
+          for (int64_t ir = 0; ir < bands.count; ++ir) {
+            const int64_t at = bands.begin(ir), rows = bands.begin(ir + 1) - at, i = i0 + at;
             ends.c = t.c + i * t.ldc + j;
             ends.from = !first ? ends.c : t.residual ? t.residual + i * t.ldc + j : nullptr;
             ends.row_bias = first && t.row_bias ? t.row_bias + i : nullptr;
-            const T* a = pack_a ? packed_a + (i - i0) * deep : t.a + i * t.a_row + p0 * t.a_k;
+            const T* a = pack_a ? packed_a + at * deep : t.a + i * t.a_row + p0 * t.a_k;
             const int64_t a_stride = pack_a ? rows : by_k ? t.a_k : t.a_row;
-            tiles.at[rows - 1][wide - 1](a, a_stride, b, b_stride, deep, ends);
+            tiles.at[wide - 1][rows - 1](a, a_stride, b, b_stride, deep, ends);
           }
         }
         if (final && t.activation > kRelu)
-          activate(t.c + i0 * t.ldc + v0 * L, t.ldc, i1 - i0, column_end(v1) - v0 * L, t.activation);
+          activate(t.c + i0 * t.ldc + v0 * L, t.ldc, height, lesser(v1 * L, t.n) - v0 * L, t.activation);
       }
     }
   }

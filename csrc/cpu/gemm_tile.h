@@ -16,6 +16,14 @@ constexpr int kTileRows = 8, kTileVectors = 3;
 constexpr int kTileRows = 4, kTileVectors = 3;
 #endif
 
+// Narrow tiles are higher, for the same reason.
+constexpr int tile_rows(int vectors) {
+  constexpr int kMost = 12;
+  const int rows = kTileRows * kTileVectors / vectors;
+  return rows < kMost ? rows : kMost;
+}
+constexpr int kHighestTile = tile_rows(1);
+
 // Where a tile starts from and goes to. Its sum begins with bias and `from` (the residual, or what earlier blocks of k
 // have left in c), so that the result does not depend on how k was cut.
 template <class T>
@@ -100,19 +108,19 @@ template <class T>
 using TileFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
                               const TileEnds<T>& ends);
 
-// Tails are tiles of their own size, never padding: [rows - 1][vectors - 1].
+// Tails are tiles of their own size, never padding: [vectors - 1][rows - 1].
 template <class T>
 struct TileTable {
-  TileFunction<T> at[kTileRows][kTileVectors];
+  TileFunction<T> at[kTileVectors][kHighestTile];
 };
 
 template <class T, bool ByK, bool Partial, int Rows, int Vectors>
 constexpr void fill_tiles(TileTable<T>& table) {
-  table.at[Rows - 1][Vectors - 1] = tile<T, Rows, Vectors, ByK, Partial>;
-  if constexpr (Vectors > 1)
-    fill_tiles<T, ByK, Partial, Rows, Vectors - 1>(table);
-  else if constexpr (Rows > 1)
-    fill_tiles<T, ByK, Partial, Rows - 1, kTileVectors>(table);
+  table.at[Vectors - 1][Rows - 1] = tile<T, Rows, Vectors, ByK, Partial>;
+  if constexpr (Rows > 1)
+    fill_tiles<T, ByK, Partial, Rows - 1, Vectors>(table);
+  else if constexpr (Vectors > 1)
+    fill_tiles<T, ByK, Partial, tile_rows(Vectors - 1), Vectors - 1>(table);
 }
 template <class T, bool ByK, bool Partial>
 constexpr TileTable<T> make_tiles() {
