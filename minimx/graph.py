@@ -100,7 +100,7 @@ def _binary(name: str, scalar_name: str, a: Value, b: Any) -> Value:
 class Node:
     """One application of an operator, or a variable (op is None)."""
 
-    __slots__ = ("op", "params", "inputs", "outputs", "name", "device", "origin", "attrs", "serial")
+    __slots__ = ("op", "params", "inputs", "outputs", "name", "device", "origin", "attrs", "serial", "late")
     _count = 0
 
     def __init__(
@@ -120,6 +120,7 @@ class Node:
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
+        self.late = False  # wanted only just before its reader: a value computed again to spare memory
         self.origin = self  # the node of the user's symbol this one was made for
         Node._count += 1
         self.serial = Node._count  # a number that orders nodes by birth, for stable choices
@@ -194,7 +195,8 @@ class Graph:
         return [*self.outputs, *(v for _, v in self.early_updates)]
 
     def backward_roots(self) -> list[Value]:
-        return [*self.gradients.values(), *(v for _, v in self.updates)]
+        # Last argument first: its gradient is ready first, and what it is made of need not wait for the others.
+        return [*reversed(self.gradients.values()), *(v for _, v in reversed(self.updates))]
 
     def roots(self) -> list[Value]:
         return [*self.forward_roots(), *self.backward_roots()]
@@ -220,19 +222,25 @@ def topological(roots: Iterable[Value]) -> list[Node]:
     for root in roots:
         if root.node in seen:
             continue
-        stack = [(root.node, iter(root.node.inputs))]
+        stack = [(root.node, iter(_in_order(root.node)))]
         seen.add(root.node)
         while stack:
             node, rest = stack[-1]
             for value in rest:
                 if value.node not in seen:
                     seen.add(value.node)
-                    stack.append((value.node, iter(value.node.inputs)))
+                    stack.append((value.node, iter(_in_order(value.node))))
                     break
             else:
                 order.append(node)
                 stack.pop()
     return order
+
+
+def _in_order(node: Node) -> Sequence[Value]:
+    if any(v.node.late for v in node.inputs):
+        return sorted(node.inputs, key=lambda v: v.node.late)
+    return node.inputs
 
 
 def rewrite(graph: Graph, change) -> Graph:
@@ -262,4 +270,5 @@ def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:
         node.op, node.params, inputs, [(v.shape, v.dtype) for v in node.outputs], node.name, node.device, node.attrs
     )
     copy.origin = node.origin
+    copy.late = node.late
     return copy

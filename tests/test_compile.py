@@ -1,6 +1,7 @@
 """The compile passes: what each promises, on small graphs made for it and on random ones."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from minimx.compile import Options, compile_symbol, describe
 from minimx.executor import Executor
 from minimx.passes.infer import infer
 from minimx.passes.plan import plan
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def compiled(symbol, shapes, train=False, grad_req=None, **options):
@@ -102,6 +105,16 @@ def test_memory_is_reused():
         net = mx.sym.FullyConnected(net, num_hidden=64, name=f"fc{i}")
     one = compiled(net, {"data": (32, 64)})
     assert sum(one.plan.arenas.values()) <= one.plan.unshared_bytes / 3
+
+
+@pytest.mark.parametrize("network, saved", [("inception_bn", 0.3), ("resnet18", 0.2), ("lenet", 0)])
+def test_mirror_saves_memory_of_networks(network, saved):
+    symbol = mx.sym.load(str(GOLDEN / f"symbols/{network}.json"))
+    data = {"data": (100, 1, 28, 28) if network == "lenet" else (2, 3, 224, 224)}
+    plain, mirrored = (
+        sum(compiled(symbol, data, train=True, mirror=mirror).plan.arenas.values()) for mirror in (False, True)
+    )
+    assert mirrored <= (1 - saved) * plain
 
 
 def test_mirror_saves_memory():

@@ -27,6 +27,8 @@ class BatchNorm(_Normalizing):
     Otherwise, or with use_global_stats, they are the moving ones, which count as constants.
     """
 
+    cheap = True
+
     aliases = ("BatchNorm_v1",)
     inputs = ("data", "gamma", "beta", "moving_mean", "moving_var")
     aux = ("moving_mean", "moving_var")

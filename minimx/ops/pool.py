@@ -78,6 +78,8 @@ class _Pool(Op, abstract=True):
 class Pooling(_Pool):
     """Makes one number of every window, channel by channel, in one to three dimensions."""
 
+    cheap = True
+
     aliases = ("Pooling_v1",)
     param_order = (
         *("kernel", "pool_type", "global_pool", "cudnn_off", "pooling_convention"),

@@ -7,6 +7,7 @@ walks backwards and sums what arrives at a value from several consumers.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..base import GraphError
@@ -137,18 +138,35 @@ def recompute(graph: Graph) -> Graph:
     """Makes the backward part compute cheap forward values again instead of keeping them.
 
     A forward value that only cheap operators stand between it and something kept anyway (an argument, the output of a
-    convolution or matrix product, a random mask) is worth less than its memory.
+    convolution or matrix product, a random mask) is worth less than its memory. An activation that rides on such a product
+    is what is kept anyway: without it the product's own output would be.
     """
     forward = set(topological(graph.forward_roots()))
     kept = set(graph.outputs)
+    uses = Counter(v for node in graph.nodes() for v in node.inputs)
+
+    def rides(node: Node) -> bool:
+        if len(node.inputs) != 1 or uses[node.inputs[0]] > 1:
+            return False
+        host = node.inputs[0].node.op
+        return host is not None and host.takes_riders
+
     copies: dict[Node, Node] = {}
 
     def again(value: Value) -> Value:
         node = value.node
-        if value in kept or node.op is None or not node.op.cheap or node.op.random or node not in forward:
+        if (
+            value in kept
+            or node.op is None
+            or not node.op.cheap
+            or node.op.random
+            or node not in forward
+            or rides(node)
+        ):
             return value
         if node not in copies:
             copies[node] = with_inputs(node, [again(v) for v in node.inputs])
+            copies[node].late = True
         return copies[node].outputs[value.index]
 
     backward: dict[Value, Value] = {}
