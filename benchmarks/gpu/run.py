@@ -147,7 +147,7 @@ def work(wanted: str) -> None:
         except DeviceError as error:
             result = {"left_out": str(error)}
         except Exception as error:
-            result = {"error": None, "message": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+            result = {"error": None, "message": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"}
         print(json.dumps({"name": name, **result}), flush=True)
         if "CUDA" in result.get("message", ""):
             sys.exit(1)  # the context is beyond use

@@ -44,6 +44,7 @@ void to_device(void* dst, const void* src, size_t bytes, void* stream) {
 
 void to_host(void* dst, const void* src, size_t bytes, void* stream) {
   const cudaStream_t s = select(stream);
+  check(cudaGetLastError(), "a launch before this point");  // a launch itself gives no answer
   check(cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, s), "copy to the host");
   check(cudaStreamSynchronize(s), "a kernel or copy before this point");
 }
