@@ -5,6 +5,7 @@ Functions are made when they are first asked for, so that importing stays fast.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import sys
 from collections.abc import Callable
@@ -74,8 +75,11 @@ def open_namespace(module: str, written: Written) -> tuple[Callable, Callable]:
     spaces = {n: Namespace(module, n, make, written) for n in ("op", "_internal", *NAMESPACES)}
 
     def attribute(name: str) -> Any:
-        # Kept in the namespace, not in the module itself, whose code means the builtins by names like sum and slice.
-        return spaces[name] if name in spaces else getattr(spaces["op"], name)
+        value = spaces[name] if name in spaces else getattr(spaces["op"], name)
+        # Found in the module itself next time, unless its code means the builtin by the name (sum, slice).
+        if not hasattr(builtins, name):
+            setattr(sys.modules[module], name, value)
+        return value
 
     def listing() -> list[str]:
         return sorted({*sys.modules[module].__dict__, *dir(spaces["op"]), *spaces})
@@ -104,14 +108,27 @@ def symbol_function(name: str, registered: str | None = None) -> Callable:
 @cache
 def array_function(name: str, registered: str | None = None) -> Callable:
     """The function that applies the operator to arrays at once."""
+    from ._core import invoke
     from .eager import call
 
     op = find(registered or name)
+    inputs, defaults = _plain_call(op)
 
     def function(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs and len(args) == inputs:
+            return invoke(op, defaults, None, None, *args)
         return call(op, args, kwargs)
 
     return _dressed(function, name, op, "NDArray", "minimx.ndarray")
+
+
+def _plain_call(op: Op) -> tuple[int, Any]:
+    """How many inputs a call with nothing but inputs has, and its parameters; -1 where that alone does not make a call."""
+    if not op.inputs or op.count or op.steered or any(p.required for p in op.params.values()):
+        return -1, None
+    defaults = op.parse({})
+    names = tuple(op.input_names(defaults))
+    return (len(names), defaults) if names == op.inputs[: len(names)] else (-1, None)
 
 
 def split_arguments(
