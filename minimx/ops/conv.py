@@ -9,6 +9,7 @@ from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply
 from ..op import Op, product, unify
 from ..params import Bool, Enum, Int, Shape
+from .linear import emit_gemm
 
 # Elements of scratch a thread is given when one slice of the output would do with less: half of a second-level cache.
 ENOUGH = 128 * 1024
@@ -57,6 +58,12 @@ def convolved(p, data, window):
             raise ShapeError(f"the window spans {span} pixels of spatial axis {i}, which has {n} and {q} on each side")
         out.append((n + 2 * q - span) // s + 1)
     return tuple(out)
+
+
+def sees_everything(p, data):
+    """Whether one window is the whole image: the convolution is a matrix product, batch x filters."""
+    kernel, _, dilate, pad = _Convolving.window(p)
+    return kernel == data[2:] and not any(pad) and p.num_group == 1 and all(d == 1 for d in dilate)
 
 
 def emit_forward(p, emit, data, weight, out, bias=None, scale=None):
@@ -153,8 +160,14 @@ class Convolution(_Padded):
         return result if p.no_bias else [*result, sum_of_filters(grads[0])]
 
     def lower(self, p, node, emit):
-        bias = None if p.no_bias else node.inputs[2]
-        emit_forward(p, emit, *node.inputs[:2], node.outputs[0], bias)
+        (data, weight, *bias), (out,) = node.inputs, node.outputs
+        if sees_everything(p, data.shape):
+            k = product(weight.shape[1:])
+            emit_gemm(
+                emit, data, weight, out, data.shape[0], weight.shape[0], k, transpose_b=True, bias=(*bias, None)[0]
+            )
+        else:
+            emit_forward(p, emit, data, weight, out, *bias)
 
 
 class ScaledConvolution(_Convolving):
@@ -196,6 +209,9 @@ class ConvDataGradient(_Convolving):
 
     def lower(self, p, node, emit):
         (grad, weight), (out,) = node.inputs, node.outputs
+        if sees_everything(p, out.shape):
+            emit_gemm(emit, grad, weight, out, out.shape[0], product(out.shape[1:]), weight.shape[0])
+            return
         g = Geometry(out.shape, weight.shape, grad.shape, *self.window(p)[1:], p.num_group)
         elements = g.data_gradient_scratch(emit.threads)
         scratch = elements * max(4, ITEM_SIZES[out.dtype])
@@ -224,6 +240,9 @@ class ConvWeightGradient(_Convolving):
 
     def lower(self, p, node, emit):
         (data, grad), (out,) = node.inputs, node.outputs
+        if sees_everything(p, data.shape):
+            emit_gemm(emit, grad, data, out, out.shape[0], product(out.shape[1:]), data.shape[0], transpose_a=True)
+            return
         g = Geometry(data.shape, out.shape, grad.shape, *self.window(p)[1:], p.num_group)
         elements = g.weight_gradient_scratch()
         scratch = elements * max(4, ITEM_SIZES[out.dtype])

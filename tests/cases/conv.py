@@ -123,6 +123,8 @@ CASES = [
             ("NDHWC", (3, 4, 3), (2, 3, 1), (0, 1, 0)),
         )
     ),
+    conv((3, 2, 4, 3), (5, 2, 4, 3), (5,), kernel=(4, 3), length=30),
+    conv((3, 4, 1, 1), (5, 4, 1, 1), kernel=(1, 1), stride=(2, 2), length=10),
     Case(
         "_scaled_convolution",
         [real(2, 3, 6, 6), real(4, 3, 3, 3), real(4), real(4)],
@@ -152,6 +154,16 @@ CASES = [
         {"kernel": (2, 2), "dilate": (2, 3), "num_group": 2, "shape": (1, 2, 5, 6)},
         Twin((2, 2), dilate=(2, 3), num_group=2).data_gradient((1, 2, 5, 6)),
         length=30,
+    ),
+    Case(
+        "_conv_data_gradient",
+        [real(3, 5, 1), real(5, 2, 4)],
+        {"kernel": (4,), "shape": (3, 2, 4)},
+        Twin((4,)).data_gradient((3, 2, 4)),
+        length=10,
+    ),
+    Case(
+        "_conv_weight_gradient", [real(3, 2, 4), real(3, 5, 1)], {"kernel": (4,)}, Twin((4,)).weight_gradient, length=6
     ),
     Case(
         "_conv_weight_gradient",
