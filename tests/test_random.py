@@ -73,6 +73,11 @@ def test_parameters_as_arrays():
     assert mx.nd.sample_exponential(mx.nd.array([2.0])).shape == (1,)
 
 
+def test_an_empty_range_is_refused():
+    with pytest.raises(mx.MXNetError, match="high, 3, must be larger than low, 3"):
+        mx.nd.random_randint(low=3, high=3, shape=(2,))
+
+
 def test_seed_repeats_and_runs_differ():
     first, second = drawn("_random_normal"), drawn("_random_normal")
     assert not np.array_equal(first, second)

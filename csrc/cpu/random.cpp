@@ -163,6 +163,20 @@ void random_uniform(const RandomArgs& a, void* const* buffers, const Context& co
            });
 }
 
+// Cosine and sine of an angle in turns, in [0, 1]: whole quarters come off without an error.
+inline void circle(Vec<float> turns, Vec<float>& cosine, Vec<float>& sine) {
+  const Vec<float> quarters = round_even(turns * num(turns, 4));
+  const Vec<float> r = (turns - quarters * num(turns, 0.25)) * num(turns, 2 * kPi);
+  const Vec<int32_t> q = __builtin_convertvector(quarters, Vec<int32_t>);
+  const Vec<float> s = sin_near(r), c = cos_near(r);
+  cosine = (Vec<float>)((Vec<int32_t>)((q & 1) != 0 ? s : c) ^ (((q + 1) & 2) << 30));
+  sine = (Vec<float>)((Vec<int32_t>)((q & 1) != 0 ? c : s) ^ ((q & 2) << 30));
+}
+inline void circle(Vec<double> turns, Vec<double>& cosine, Vec<double>& sine) {
+  cosine = vcos(turns * num(turns, 2 * kPi));
+  sine = vsin(turns * num(turns, 2 * kPi));
+}
+
 // Box and Muller: the first half of a tile are radii, the second half angles.
 template <class T>
 void random_normal(const RandomArgs& a, void* const* buffers, const Context& context) {
@@ -172,10 +186,11 @@ void random_normal(const RandomArgs& a, void* const* buffers, const Context& con
              constexpr int half = kTileNumbers<T> / 2;
              for (int i = 0; i < half; i += kLanes<T>) {
                const Vec<T> u = num(mean, 1) - uniform(words, i, T());
-               const Vec<T> angle = uniform(words, half + i, T()) * num(mean, 2 * kPi);
+               Vec<T> cosine, sine;
+               circle(uniform(words, half + i, T()), cosine, sine);
                const Vec<T> radius = deviation * vsqrt(num(mean, -2) * vlog(u));
-               store(out + i, mean + radius * vcos(angle));
-               store(out + half + i, mean + radius * vsin(angle));
+               store(out + i, mean + radius * cosine);
+               store(out + half + i, mean + radius * sine);
              }
            });
 }
@@ -226,7 +241,7 @@ void random_integer(const RandomIntegerArgs& a, void* const* buffers, const Cont
 
 // Marsaglia and Tsang's method; below shape 1, the variate of shape + 1 times a power of a uniform number.
 double gamma_variate(Draws& draws, double shape) {
-  if (!(shape > 0)) return shape == 0 ? 0 : __builtin_nan("");
+  if (!(shape > 0 && shape < __builtin_inf())) return shape >= 0 ? shape : __builtin_nan("");
   const double boost = shape < 1 ? pow(draws.next(), 1 / shape) : 1;
   const double d = (shape < 1 ? shape + 1 : shape) - 1 / 3., c = 1 / sqrt(9 * d);
   for (;;) {

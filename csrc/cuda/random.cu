@@ -176,7 +176,7 @@ class Draws {
 
 // Marsaglia and Tsang's method; below shape 1, the variate of shape + 1 times a power of a uniform number.
 __device__ inline double gamma_variate(Draws& draws, double shape) {
-  if (!(shape > 0)) return shape == 0 ? 0 : static_cast<double>(NAN);
+  if (!(shape > 0 && shape < static_cast<double>(INFINITY))) return shape >= 0 ? shape : static_cast<double>(NAN);
   const double boost = shape < 1 ? pow(draws.next(), 1 / shape) : 1;
   const double d = (shape < 1 ? shape + 1 : shape) - 1 / 3., c = 1 / sqrt(9 * d);
   for (;;) {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from ..base import ShapeError
+from ..base import ParameterError, ShapeError
 from ..graph import Value
 from ..op import Op, product
 from ..params import Bool, DType, Float, Int, Shape, Text
@@ -81,7 +82,7 @@ class RandomExponential(_Filled):
     lam = Float(1.0, min=0, doc="the rate")
 
     def numbers(self, p):
-        return 1 / p.lam, 0.0
+        return (1 / p.lam if p.lam else math.inf), 0.0
 
 
 class DropoutMask(_Filled):
@@ -103,6 +104,11 @@ class RandomRandint(_Drawn):
     default_dtype = "int32"
     low = Int(doc="the lowest integer")
     high = Int(doc="the end")
+
+    def output_shapes(self, p, ins):
+        if p.high <= p.low:
+            raise ParameterError(f"{self.name}: high, {p.high}, must be larger than low, {p.low}")
+        return super().output_shapes(p, ins)
 
     def lower(self, p, node, emit):
         out = node.outputs[0]

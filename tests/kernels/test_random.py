@@ -81,6 +81,7 @@ def test_degenerate_parameters():
     assert (variates("poisson", 9, a=0.0) == 0).all()
     assert (variates("negative_binomial", 9, a=3.0, b=1.0) == 0).all()
     assert np.isnan(variates("gamma", 9, a=-1.0, b=1.0)).all()
+    assert np.isinf(variates("gamma", 9, a=np.inf, b=1.0)).all()
     assert (draw("uniform", 600, a=2.0, b=2.0) == 2).all()
 
 
