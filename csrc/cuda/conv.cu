@@ -128,26 +128,29 @@ Geometry geometry(const ConvArgs& a) {
 template <class T>
 void conv_forward(const ConvArgs& a, void* const* buffers, const Context& context) {
   const Geometry g = geometry(a);
-  launch_multiply<T>(Forward<T>{g, input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2),
-                                input<T>(buffers, 3), input<T>(buffers, 4), output<T>(buffers, 5), a.activation,
-                                g.groups, g.filters, g.images * g.out_size, g.channels * g.taps},
-                     context);
+  launch_multiply<T>(
+      Forward<T>{g, input<T>(buffers, 0, context), input<T>(buffers, 1, context), input<T>(buffers, 2, context),
+                 input<T>(buffers, 3, context), input<T>(buffers, 4, context), output<T>(buffers, 5, context),
+                 a.activation, g.groups, g.filters, g.images * g.out_size, g.channels * g.taps},
+      context);
 }
 
 template <class T>
 void conv_data_gradient(const ConvArgs& a, void* const* buffers, const Context& context) {
   const Geometry g = geometry(a);
-  launch_multiply<T>(DataGradient<T>{g, input<T>(buffers, 0), input<T>(buffers, 1), output<T>(buffers, 2), g.groups,
-                                     g.channels, g.images * g.in_size, g.filters * g.taps},
-                     context);
+  launch_multiply<T>(
+      DataGradient<T>{g, input<T>(buffers, 0, context), input<T>(buffers, 1, context), output<T>(buffers, 2, context),
+                      g.groups, g.channels, g.images * g.in_size, g.filters * g.taps},
+      context);
 }
 
 template <class T>
 void conv_weight_gradient(const ConvArgs& a, void* const* buffers, const Context& context) {
   const Geometry g = geometry(a);
-  launch_multiply<T>(WeightGradient<T>{g, input<T>(buffers, 0), input<T>(buffers, 1), output<T>(buffers, 2), g.groups,
-                                       g.filters, g.channels * g.taps, g.images * g.out_size},
-                     context);
+  launch_multiply<T>(
+      WeightGradient<T>{g, input<T>(buffers, 0, context), input<T>(buffers, 1, context), output<T>(buffers, 2, context),
+                        g.groups, g.filters, g.channels * g.taps, g.images * g.out_size},
+      context);
 }
 
 }  // namespace

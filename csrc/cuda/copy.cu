@@ -98,8 +98,8 @@ void strided_copy(const StridedCopyArgs& a, void* const* buffers, const Context&
   int64_t count = 1;
   for (int64_t d = 0; d < a.shape.n; ++d) count *= a.shape[d];
   if (count == 0) return;
-  const T* in = input<T>(buffers, 0) + a.in_offset;
-  T* out = output<T>(buffers, 1) + a.out_offset;
+  const T* in = input<T>(buffers, 0, context) + a.in_offset;
+  T* out = output<T>(buffers, 1, context) + a.out_offset;
   Walk w = plan_walk(a);
   int rows = -1;  // the dimension that is contiguous in the input
   for (int d = 0; d + 1 < w.dims; ++d)
@@ -119,7 +119,7 @@ void strided_copy(const StridedCopyArgs& a, void* const* buffers, const Context&
 
 template <class T>
 void fill(const FillArgs& a, void* const* buffers, const Context& context) {
-  launch_set_all(output<T>(buffers, 0), static_cast<T>(a.bits), a.count, context);
+  launch_set_all(output<T>(buffers, 0, context), static_cast<T>(a.bits), a.count, context);
 }
 
 }  // namespace

@@ -44,13 +44,17 @@ inline unsigned blocks_for(int64_t n, int64_t each = kThreads) {
 __device__ inline int64_t first_item() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t item_stride() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
+// Operand i. It may travel on inside a struct, where a launch would not see that it is not the device's memory.
 template <class T>
-const T* input(void* const* buffers, int i) {
-  return static_cast<const T*>(buffers[i]);
+T* output(void* const* buffers, int64_t i, [[maybe_unused]] const Context& context) {
+#ifdef MINIMX_EMULATE
+  emulate::check_pointer(context.stream, buffers[i]);
+#endif
+  return static_cast<T*>(buffers[i]);
 }
 template <class T>
-T* output(void* const* buffers, int i) {
-  return static_cast<T*>(buffers[i]);
+const T* input(void* const* buffers, int64_t i, const Context& context) {
+  return output<const T>(buffers, i, context);
 }
 
 template <class T>

@@ -173,7 +173,7 @@ void launch(const EwiseArgs& a, void* const* buffers, const Layout& layout, int6
   for (int32_t d = 0; d < layout.dims; ++d) call.words[d] = a.shape[d];
   for (int32_t i = 0; i < layout.inputs; ++i) {
     int64_t* in = call.words + layout.input(i);
-    in[0] = reinterpret_cast<int64_t>(buffers[i]);
+    in[0] = reinterpret_cast<int64_t>(input<void>(buffers, i, context));
     in[1] = a.in_types[i];
     in[2] = walk_of(a, i);
     for (int32_t d = 0; d < layout.dims; ++d) in[3 + d] = a.in_strides[i * layout.dims + d];
@@ -186,7 +186,7 @@ void launch(const EwiseArgs& a, void* const* buffers, const Layout& layout, int6
   }
   for (int32_t i = 0; i < layout.outputs; ++i) {
     int64_t* out = call.words + layout.output(i);
-    out[0] = reinterpret_cast<int64_t>(buffers[layout.inputs + i]);
+    out[0] = reinterpret_cast<int64_t>(output<void>(buffers, layout.inputs + i, context));
     out[1] = a.out_types[i];
     out[2] = a.out_operands[i];
   }

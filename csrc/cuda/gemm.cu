@@ -32,11 +32,11 @@ struct Product {
 
 template <class T, bool TransA, bool TransB>
 void launch(const GemmArgs& a, void* const* buffers, const Context& context) {
-  launch_multiply<T>(
-      Product<T, TransA, TransB>{input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), input<T>(buffers, 3),
-                                 output<T>(buffers, 4), a.batch, a.m, a.n, a.k, a.lda, a.ldb, a.ldc, a.batch_a,
-                                 a.batch_b, a.batch_c, a.bias_axis, a.activation},
-      context);
+  launch_multiply<T>(Product<T, TransA, TransB>{input<T>(buffers, 0, context), input<T>(buffers, 1, context),
+                                                input<T>(buffers, 2, context), input<T>(buffers, 3, context),
+                                                output<T>(buffers, 4, context), a.batch, a.m, a.n, a.k, a.lda, a.ldb,
+                                                a.ldc, a.batch_a, a.batch_b, a.batch_c, a.bias_axis, a.activation},
+                     context);
 }
 
 template <class T>

@@ -71,20 +71,21 @@ void launch_gather(void* const* buffers, const Move& m, const Rows& row, const C
   const int64_t total = m.outer * m.count * m.inner;
   if (total == 0) return;
   const auto kernel = gather_rows<T, Rows>;
-  LAUNCH(kernel, blocks_for(total), kThreads, 0, context)(input<T>(buffers, 0), output<T>(buffers, 2), m, row);
+  LAUNCH(kernel, blocks_for(total), kThreads, 0, context)(input<T>(buffers, 0, context), output<T>(buffers, 2, context),
+                                                          m, row);
 }
 template <class T, bool Sum, class Rows>
 void launch_scatter(void* const* buffers, const Move& m, const Rows& row, bool keep, const Context& context) {
-  T* out = output<T>(buffers, 2);
+  T* out = output<T>(buffers, 2, context);
   if (!keep) launch_set_all(out, T(0), m.outer * m.rows * m.inner, context);
   if (m.outer * m.rows * m.count * m.inner == 0) return;
   const auto kernel = scatter_rows<T, Rows, Sum>;
   LAUNCH(kernel, blocks_for(m.outer * m.count, kThreads / kWarp), kThreads, 0, context)
-  (input<T>(buffers, 0), out, m, row);
+  (input<T>(buffers, 0, context), out, m, row);
 }
 
-NdRows nd_rows(const Ints& dims, int64_t count, const void* indices) {
-  NdRows rows{static_cast<const int64_t*>(indices), count, dims.n, {}};
+NdRows nd_rows(const Ints& dims, int64_t count, const int64_t* indices) {
+  NdRows rows{indices, count, dims.n, {}};
   for (int64_t d = 0; d < dims.n; ++d) rows.size[d] = dims[d];
   return rows;
 }
@@ -97,26 +98,27 @@ int64_t product(const Ints& dims) {
 template <class T>
 void gather(const GatherArgs& a, void* const* buffers, const Context& context) {
   launch_gather<T>(buffers, Move{a.outer, a.axis, a.count, a.inner},
-                   AxisRows{input<int64_t>(buffers, 1), a.axis, a.mode}, context);
+                   AxisRows{input<int64_t>(buffers, 1, context), a.axis, a.mode}, context);
 }
 template <class T>
 void scatter_add(const GatherArgs& a, void* const* buffers, const Context& context) {
   launch_scatter<T, true>(buffers, Move{a.outer, a.axis, a.count, a.inner},
-                          AxisRows{input<int64_t>(buffers, 1), a.axis, a.mode}, false, context);
+                          AxisRows{input<int64_t>(buffers, 1, context), a.axis, a.mode}, false, context);
 }
 template <class T>
 void gather_nd(const GatherNdArgs& a, void* const* buffers, const Context& context) {
-  launch_gather<T>(buffers, Move{1, product(a.dims), a.count, a.inner}, nd_rows(a.dims, a.count, buffers[1]), context);
+  launch_gather<T>(buffers, Move{1, product(a.dims), a.count, a.inner},
+                   nd_rows(a.dims, a.count, input<int64_t>(buffers, 1, context)), context);
 }
 template <class T>
 void scatter_nd(const ScatterNdArgs& a, void* const* buffers, const Context& context) {
-  launch_scatter<T, false>(buffers, Move{1, product(a.dims), a.count, a.inner}, nd_rows(a.dims, a.count, buffers[1]),
-                           a.keep != 0, context);
+  launch_scatter<T, false>(buffers, Move{1, product(a.dims), a.count, a.inner},
+                           nd_rows(a.dims, a.count, input<int64_t>(buffers, 1, context)), a.keep != 0, context);
 }
 template <class T>
 void scatter_nd_add(const ScatterNdArgs& a, void* const* buffers, const Context& context) {
-  launch_scatter<T, true>(buffers, Move{1, product(a.dims), a.count, a.inner}, nd_rows(a.dims, a.count, buffers[1]),
-                          a.keep != 0, context);
+  launch_scatter<T, true>(buffers, Move{1, product(a.dims), a.count, a.inner},
+                          nd_rows(a.dims, a.count, input<int64_t>(buffers, 1, context)), a.keep != 0, context);
 }
 
 template <class T>
@@ -129,7 +131,7 @@ void pick(const PickArgs& a, void* const* buffers, const Context& context) {
   if (a.outer * a.inner == 0) return;
   const auto kernel = pick_each<T>;
   LAUNCH(kernel, blocks_for(a.outer * a.inner), kThreads, 0, context)
-  (input<T>(buffers, 0), input<int64_t>(buffers, 1), output<T>(buffers, 2), a);
+  (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), output<T>(buffers, 2, context), a);
 }
 
 template <class T>
@@ -140,11 +142,11 @@ __global__ void place_each(const T* values, const int64_t* indices, T* out, Plac
 template <class T>
 void place(const PlaceArgs& a, void* const* buffers, const Context& context) {
   if (a.outer * a.axis * a.inner == 0) return;
-  T* out = output<T>(buffers, 2);
+  T* out = output<T>(buffers, 2, context);
   if (!a.keep) launch_set_all(out, T(0), a.outer * a.axis * a.inner, context);
   const auto kernel = place_each<T>;
   LAUNCH(kernel, blocks_for(a.outer * a.inner), kThreads, 0, context)
-  (input<T>(buffers, 0), input<int64_t>(buffers, 1), out, a);
+  (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), out, a);
 }
 
 template <class T>
@@ -157,7 +159,8 @@ void one_hot(const OneHotArgs& a, void* const* buffers, const Context& context) 
   if (a.count * a.depth == 0) return;
   const auto kernel = mark_each<T>;
   LAUNCH(kernel, blocks_for(a.count * a.depth), kThreads, 0, context)
-  (input<int64_t>(buffers, 0), output<T>(buffers, 1), a.count, a.depth, static_cast<T>(a.on), static_cast<T>(a.off));
+  (input<int64_t>(buffers, 0, context), output<T>(buffers, 1, context), a.count, a.depth, static_cast<T>(a.on),
+   static_cast<T>(a.off));
 }
 
 }  // namespace

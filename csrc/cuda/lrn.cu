@@ -23,7 +23,8 @@ template <class T>
 void window_sum(const WindowSumArgs& a, void* const* buffers, const Context& context) {
   const int64_t count = a.outer * a.channels * a.inner;
   if (count == 0) return;
-  LAUNCH(sum_windows<T>, blocks_for(count), kThreads, 0, context)(input<T>(buffers, 0), output<T>(buffers, 1), a);
+  LAUNCH(sum_windows<T>, blocks_for(count), kThreads, 0, context)(input<T>(buffers, 0, context),
+                                                                  output<T>(buffers, 1, context), a);
 }
 
 }  // namespace

@@ -60,8 +60,8 @@ void batch_norm(const BatchNormArgs& a, void* const* buffers, const Context& con
   if (a.outer * a.channels * a.inner == 0) return;
   const auto kernel = normalize<T>;
   LAUNCH(kernel, blocks_for(a.channels, 1), kThreads, 0, context)
-  (input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), output<T>(buffers, 3), output<T>(buffers, 4),
-   output<T>(buffers, 5), a);
+  (input<T>(buffers, 0, context), input<T>(buffers, 1, context), input<T>(buffers, 2, context),
+   output<T>(buffers, 3, context), output<T>(buffers, 4, context), output<T>(buffers, 5, context), a);
 }
 
 template <class T>
@@ -69,8 +69,9 @@ void batch_norm_backward(const BatchNormArgs& a, void* const* buffers, const Con
   if (a.outer * a.channels * a.inner == 0) return;
   const auto kernel = normalize_backward<T>;
   LAUNCH(kernel, blocks_for(a.channels, 1), kThreads, 0, context)
-  (input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), input<T>(buffers, 3), input<T>(buffers, 4),
-   output<T>(buffers, 5), output<T>(buffers, 6), output<T>(buffers, 7), a);
+  (input<T>(buffers, 0, context), input<T>(buffers, 1, context), input<T>(buffers, 2, context),
+   input<T>(buffers, 3, context), input<T>(buffers, 4, context), output<T>(buffers, 5, context),
+   output<T>(buffers, 6, context), output<T>(buffers, 7, context), a);
 }
 
 }  // namespace

@@ -164,8 +164,8 @@ void pool_forward(const PoolArgs& args, void* const* buffers, const Context& con
   const Windows a = windows(args);
   if (a.planes * a.out_size == 0) return;
   const auto kernel = pool_windows<T>;
-  LAUNCH(kernel, blocks_for(a.planes * a.out_size), kThreads, 0, context)(input<T>(buffers, 0), output<T>(buffers, 1),
-                                                                          a);
+  LAUNCH(kernel, blocks_for(a.planes * a.out_size), kThreads, 0, context)(input<T>(buffers, 0, context),
+                                                                          output<T>(buffers, 1, context), a);
 }
 
 template <class T>
@@ -174,12 +174,12 @@ void pool_backward(const PoolArgs& args, void* const* buffers, const Context& co
   if (a.planes * a.in_size == 0) return;
   bool apart = true;
   for (int d = 0; d < 3; ++d) apart = apart && (a.out[d] == 1 || a.stride[d] >= a.kernel[d]);
-  T* dx = output<T>(buffers, 3);
+  T* dx = output<T>(buffers, 3, context);
   if (apart) launch_set_all(dx, T(0), a.planes * a.in_size, context);
   const int64_t items = a.planes * (apart ? a.out_size : a.in_size);
   const auto kernel = apart ? spread_windows<T> : collect_windows<T>;
   LAUNCH(kernel, blocks_for(items), kThreads, 0, context)
-  (input<T>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), dx, a);
+  (input<T>(buffers, 0, context), input<T>(buffers, 1, context), input<T>(buffers, 2, context), dx, a);
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ void launch_tiles(void* const* buffers, int64_t size, int64_t stream, const Make
   if (size == 0) return;
   const auto kernel = make_tiles<T, Make>;
   LAUNCH(kernel, blocks_for(size, kTileBlocks * Make::kEach), kTileBlocks, 0, context)
-  (input<uint64_t>(buffers, 0), stream, output<T>(buffers, 1), size, make);
+  (input<uint64_t>(buffers, 0, context), stream, output<T>(buffers, 1, context), size, make);
 }
 
 template <class T>
@@ -242,7 +242,8 @@ void variates(const RandomVariateArgs& a, void* const* buffers, const Context& c
   if (a.size == 0) return;
   const auto kernel = make_variates<T, Make>;
   LAUNCH(kernel, blocks_for(a.size), kThreads, 0, context)
-  (input<uint64_t>(buffers, 0), input<T>(buffers, 1), input<T>(buffers, 2), output<T>(buffers, 3), a);
+  (input<uint64_t>(buffers, 0, context), input<T>(buffers, 1, context), input<T>(buffers, 2, context),
+   output<T>(buffers, 3, context), a);
 }
 
 // A thread per sample adds the row up twice: for its sum, and up to the sample's place in it.
@@ -266,7 +267,7 @@ void random_category(const RandomCategoryArgs& a, void* const* buffers, const Co
   if (a.rows * a.samples == 0) return;
   const auto kernel = make_categories<T>;
   LAUNCH(kernel, blocks_for(a.rows * a.samples), kThreads, 0, context)
-  (input<uint64_t>(buffers, 0), input<T>(buffers, 1), output<int64_t>(buffers, 2), a);
+  (input<uint64_t>(buffers, 0, context), input<T>(buffers, 1, context), output<int64_t>(buffers, 2, context), a);
 }
 
 // Fisher and Yates: each position swaps with a random earlier one or itself. Every swap needs the ones before, so one
@@ -291,7 +292,8 @@ __global__ void permute(const uint64_t* state, int64_t* out, RandomPermutationAr
 
 void random_permutation(const RandomPermutationArgs& a, void* const* buffers, const Context& context) {
   if (a.size == 0) return;
-  LAUNCH(permute, 1, kTileBlocks, 0, context)(input<uint64_t>(buffers, 0), output<int64_t>(buffers, 1), a);
+  LAUNCH(permute, 1, kTileBlocks, 0, context)(input<uint64_t>(buffers, 0, context),
+                                              output<int64_t>(buffers, 1, context), a);
 }
 
 }  // namespace

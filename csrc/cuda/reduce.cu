@@ -134,7 +134,7 @@ void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
                       : group == kWarp ? fold_axes<T, Op, kWarp>
                                        : fold_axes<T, Op, kThreads>;
   LAUNCH(kernel, blocks_for(fold.outputs, kThreads / group), kThreads, 0, context)
-  (input<T>(buffers, 0), output<T>(buffers, 1), fold);
+  (input<T>(buffers, 0, context), output<T>(buffers, 1, context), fold);
 }
 
 // A candidate for the position of the extreme: NaN before numbers, the first of equals.
@@ -178,7 +178,7 @@ void find(const ArgReduceArgs& a, void* const* buffers, const Context& context) 
   const unsigned group = a.inner == 1 && a.n >= 8 ? kWarp : 1;
   const auto kernel = group == 1 ? find_extreme<T, Largest, 1> : find_extreme<T, Largest, kWarp>;
   LAUNCH(kernel, blocks_for(columns, kThreads / group), kThreads, 0, context)
-  (input<T>(buffers, 0), output<float>(buffers, 1), columns, a.n, a.inner);
+  (input<T>(buffers, 0, context), output<float>(buffers, 1, context), columns, a.n, a.inner);
 }
 
 template <class T>

@@ -71,7 +71,8 @@ void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context)
                       : group == kWarp ? softmax_columns<T, Log, kWarp>
                                        : softmax_columns<T, Log, kThreads>;
   LAUNCH(kernel, blocks_for(columns.count, kThreads / group), kThreads, 0, context)
-  (input<T>(buffers, 0), input<int64_t>(buffers, 1), output<T>(buffers, 2), columns, static_cast<T>(a.scale));
+  (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), output<T>(buffers, 2, context), columns,
+   static_cast<T>(a.scale));
 }
 
 template <class T, bool Log>
@@ -83,7 +84,8 @@ void softmax_grad(const SoftmaxArgs& a, void* const* buffers, const Context& con
                       : group == kWarp ? softmax_slopes<T, Log, kWarp>
                                        : softmax_slopes<T, Log, kThreads>;
   LAUNCH(kernel, blocks_for(columns.count, kThreads / group), kThreads, 0, context)
-  (input<T>(buffers, 0), input<T>(buffers, 1), output<T>(buffers, 2), columns, static_cast<T>(a.scale));
+  (input<T>(buffers, 0, context), input<T>(buffers, 1, context), output<T>(buffers, 2, context), columns,
+   static_cast<T>(a.scale));
 }
 
 struct Loss {
@@ -118,7 +120,8 @@ void softmax_output_grad(const SoftmaxOutputGradArgs& a, void* const* buffers, c
   if (loss.elements == 0) return;
   const auto kernel = loss_slopes<T>;
   LAUNCH(kernel, blocks_for(loss.elements), kThreads, 0, context)
-  (input<T>(buffers, 0), input<int64_t>(buffers, 1), input<T>(buffers, 2), output<T>(buffers, 3), loss);
+  (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), input<T>(buffers, 2, context),
+   output<T>(buffers, 3, context), loss);
 }
 
 }  // namespace
