@@ -69,16 +69,20 @@ struct Uniform {
     return x < high ? x : low;  // rounding may reach the end of the range
   }
 };
-// Box and Muller: the first half of a tile takes the cosine, the second the sine of the same pair.
+// Box and Muller: the first half of a tile takes the cosine, the second the sine of the same pair. Whole quarters come
+// off the angle without an error.
 template <class T>
 struct Normal {
   static constexpr int kEach = 16 / sizeof(T);
   T mean, deviation;
   __device__ T make(const Words& words, int j) const {
     const int first = j % (kEach / 2);
-    const T angle = uniform<T>(words, first + kEach / 2) * static_cast<T>(2 * kPi);
+    const T turns = uniform<T>(words, first + kEach / 2), quarters = rint(turns * T(4));
+    const T rest = (turns - quarters * T(0.25)) * static_cast<T>(2 * kPi);
+    const int quarter = static_cast<int>(quarters) + (j == first ? 1 : 0);  // a cosine is the sine a quarter further
+    const T size = quarter % 2 ? vcos(rest) : vsin(rest);
     const T radius = deviation * vsqrt(T(-2) * vlog(T(1) - uniform<T>(words, first)));
-    return mean + radius * (j == first ? vcos(angle) : vsin(angle));
+    return mean + radius * (quarter & 2 ? -size : size);
   }
 };
 template <class T>
