@@ -11,35 +11,11 @@ GOLDEN = Path(__file__).parent / "golden"
 RUNS = json.loads((GOLDEN / "train/index.json").read_text())
 
 
-class Sgd:
-    """Momentum in an array of its own, as MXNet's sgd keeps it."""
-
-    def __init__(self, rescale, learning_rate, momentum, wd):
-        self.options = dict(rescale_grad=rescale, lr=learning_rate, momentum=momentum)
-        self.wd = wd
-        self.states = {}
-
-    def step(self, name, weight, grad):
-        state = self.states.setdefault(name, mx.nd.zeros(weight.shape, ctx=weight.context))
-        wd = self.wd if name.endswith(("_weight", "_gamma")) else 0.0
-        mx.nd.sgd_mom_update(weight, grad, state, out=weight, wd=wd, **self.options)
-
-
-class Adam:
-    def __init__(self, rescale, learning_rate, wd):
-        self.rescale, self.rate, self.wd = rescale, learning_rate, wd
-        self.states = {}
-
-    def step(self, name, weight, grad):
-        t, m, v = self.states.get(name, (0, 0.0, 0.0))
-        t += 1
-        wd = self.wd if name.endswith(("_weight", "_gamma")) else 0.0
-        g = grad.asnumpy() * self.rescale + wd * weight.asnumpy()
-        m = 0.9 * m + 0.1 * g
-        v = 0.999 * v + 0.001 * g * g
-        self.states[name] = (t, m, v)
-        rate = self.rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        weight[:] = weight.asnumpy() - rate * m / (np.sqrt(v) + 1e-8)
+def optimizer_of(run, executor):
+    """MXNet's optimizer of the run; the parameters' indices follow the executor's arguments."""
+    names = [n for n, grad in executor.grad_dict.items() if grad is not None]
+    options = {**run["optimizer_params"], "rescale_grad": run["rescale_grad"]}
+    return mx.optimizer.create(run["optimizer"], param_idx2name=dict(enumerate(names)), **options)
 
 
 def bound(name, ctx=None, **options):
@@ -64,22 +40,43 @@ def bound(name, ctx=None, **options):
     return run, data, executor, label
 
 
-def train(name, steps, ctx=None, **options):
-    run, data, executor, label = bound(name, ctx, **options)
+def loss_of(probabilities, labels):
+    """The mean of -log of the labels' probabilities."""
+    flat = labels.reshape(-1).astype(int)
+    picked = probabilities.asnumpy()[np.arange(len(flat)), flat]
+    return -np.log(np.maximum(picked, 1e-10)).mean()
+
+
+def feeds(run, data, label, step):
+    """The batch of a step, by name."""
     batch = run["batch_size"]
-    kind = {"sgd": Sgd, "adam": Adam}[run["optimizer"]]
-    optimizer = kind(run["rescale_grad"], **run["optimizer_params"])
+    at = step % run["batches_cycle"] * batch
+    return {"data": data["data"][at : at + batch], label: data["label"][at : at + batch]}
+
+
+def train(name, steps, ctx=None, **options):
+    """Trains by forward, backward and an updater."""
+    run, data, executor, label = bound(name, ctx, **options)
+    optimizer = optimizer_of(run, executor)
+    updater = mx.optimizer.get_updater(optimizer)
     losses = []
     for step in range(steps):
-        at = step % run["batches_cycle"] * batch
-        labels = data["label"][at : at + batch]
-        (out,) = executor.forward(is_train=True, **{"data": data["data"][at : at + batch], label: labels})
-        probabilities = out.asnumpy()
-        flat = labels.reshape(-1)
-        picked = probabilities[np.arange(len(probabilities)), flat.astype(int)]
-        losses.append(-np.log(np.maximum(picked, 1e-10)).mean())
+        fed = feeds(run, data, label, step)
+        (out,) = executor.forward(is_train=True, **fed)
+        losses.append(loss_of(out, fed[label]))
         executor.backward()
-        for param, grad in executor.grad_dict.items():
-            if grad is not None:
-                optimizer.step(param, executor.arg_dict[param], grad)
+        for index, param in optimizer.idx2name.items():
+            updater(index, executor.grad_dict[param], executor.arg_dict[param])
+    return run, data, executor, label, np.array(losses)
+
+
+def train_by_steps(name, steps, ctx=None, **options):
+    """Trains by steps that are one program each."""
+    run, data, executor, label = bound(name, ctx, **options)
+    step = mx.optimizer.OptimizerStep(executor, optimizer_of(run, executor))
+    losses = []
+    for number in range(steps):
+        fed = feeds(run, data, label, number)
+        (out,) = step(**fed)
+        losses.append(loss_of(out, fed[label]))
     return run, data, executor, label, np.array(losses)

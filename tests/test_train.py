@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from recorded import GOLDEN, RUNS, train
+from recorded import GOLDEN, RUNS, train, train_by_steps
 
 import minimx as mx
 
 
+@pytest.mark.parametrize("way", [train, train_by_steps])
 @pytest.mark.parametrize("name", RUNS)
-def test_trajectory(name):
-    run, data, executor, label, losses = train(name, RUNS[name]["steps"])
+def test_trajectory(name, way):
+    run, data, executor, label, losses = way(name, RUNS[name]["steps"])
     np.testing.assert_allclose(losses, data["loss"], rtol=run["rtol"])
     expected = mx.nd.load(str(GOLDEN / run["final_params"]))
     for key, value in expected.items():

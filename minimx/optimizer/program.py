@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import ShapeError
 from ..compile import compile_graph, link_graph
-from ..executor import bind_array
+from ..executor import bind_array, host_view
 from ..graph import Graph, variable
 from ..ndarray import NDArray, zeros
 from ..passes.update import Recipe
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
+
+
+def writable(number: NDArray) -> Any:
+    """What to assign to when a number changes: NumPy's view of it where there is one, which is the fastest."""
+    return host_view(number) if number.context.device_type != "gpu" else number
 
 
 class _Program:
@@ -34,7 +39,7 @@ class _Program:
         for name, value in recipe.scalars.items():
             number = zeros(value.shape, weight.context, value.dtype)
             bind_array(self._compiled, ("aux", name), number)
-            self._numbers[name.removeprefix(".")] = [number, 0.0]
+            self._numbers[name.removeprefix(".")] = [writable(number), 0.0]
         self._lock = threading.Lock()
 
     def run(self, weight: NDArray, grad: NDArray, states: Sequence[NDArray], numbers: Mapping[str, float]) -> None:

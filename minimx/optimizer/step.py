@@ -8,6 +8,7 @@ from ..executor import Executor
 from ..ndarray import NDArray
 from ..step import TrainStep
 from .optimizer import Optimizer, flat
+from .program import writable
 
 
 class OptimizerStep(TrainStep):
@@ -20,11 +21,14 @@ class OptimizerStep(TrainStep):
     def __init__(self, executor: Executor, optimizer: Optimizer, options: Any = None):
         if not optimizer.has_rule:
             raise ValueError(f"{type(optimizer).__name__} updates arrays itself; use an Updater")
+        if executor._groups:
+            raise ValueError("a network on several devices is updated by an Updater, not within a step")
         super().__init__(executor, optimizer.write_rule, options)
         self.optimizer = optimizer
         names = [name for name, req in executor._grad_req.items() if req != "null"]
         index_of = {name: index for index, name in optimizer.idx2name.items()}
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
+        self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
         self.optimizer_states = {
             index: optimizer.create_state_multi_precision(index, executor.arg_dict[name])
@@ -47,5 +51,5 @@ class OptimizerStep(TrainStep):
             for key, number in optimizer.numbers(index).items():
                 place = f"{name}.{key}"
                 if self._written.get(place) != number:
-                    self.scalars[place][:] = self._written[place] = number
+                    self._numbers[place][:] = self._written[place] = number
         return super().__call__(**feeds)

@@ -8,7 +8,7 @@ from typing import Any
 import networks
 import numpy as np
 from cases import Case
-from recorded import Sgd, train
+from recorded import train
 from running import Running, differentiable, inputs_of
 
 import minimx as mx
@@ -68,11 +68,12 @@ class LeNet:
             "data": generator.standard_normal(data).astype("float32"),
             "softmax_label": generator.integers(0, 10, label).astype("float32"),
         }
-        self.optimizer = Sgd(1 / batch, learning_rate=0.02, momentum=0.9, wd=0.0)
+        sgd = mx.optimizer.create("sgd", learning_rate=0.02, momentum=0.9, rescale_grad=1 / batch)
+        self.updater = mx.optimizer.get_updater(sgd)
 
     def step(self) -> None:
         self.executor.forward(is_train=True, **self.feed)
         self.executor.backward()
         for name, grad in self.executor.grad_dict.items():
             if name not in self.feed:
-                self.optimizer.step(name, self.executor.arg_dict[name], grad)
+                self.updater(name, grad, self.executor.arg_dict[name])

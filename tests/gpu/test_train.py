@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recorded import RUNS, train
+from recorded import RUNS, train, train_by_steps
 
 import minimx as mx
 
@@ -22,6 +22,13 @@ def test_trajectory(name, order, gpu, monkeypatch):
         np.testing.assert_allclose(
             got.asnumpy(), want, rtol=1e-3, atol=1e-4 * max(1, np.abs(want).max()), err_msg=param
         )
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_trajectory_in_steps_of_one_program(name, gpu):
+    run, data, executor, _, losses = train_by_steps(name, STEPS, mx.gpu(0))
+    np.testing.assert_allclose(losses, data["loss"][:STEPS], rtol=run["rtol"])
+    assert all(value.context == mx.gpu(0) for value in executor.arg_dict.values())
 
 
 @pytest.fixture
