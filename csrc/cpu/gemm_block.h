@@ -46,6 +46,16 @@ inline int64_t product_scratch(int64_t m, int64_t n, int64_t k) {
   return (elements + 63) / 64 * 64;
 }
 
+// The sum of all lanes, in every lane. Taking lanes out one by one would put the accumulators into memory.
+template <int Distance, class V, int... J>
+inline V fold(V v, Indices<J...> lanes) {
+  v += __builtin_shufflevector(v, v, (J ^ Distance)...);
+  if constexpr (Distance > 1)
+    return fold<Distance / 2>(v, lanes);
+  else
+    return v;
+}
+
 // Products whose k is contiguous in both operands and that are too thin to fill tiles: vectors run along k.
 template <class T, int Rows, int Columns>
 inline void dots(const Product<T>& t, int64_t i0, int64_t j0) {
@@ -76,7 +86,7 @@ inline void dots(const Product<T>& t, int64_t i0, int64_t j0) {
 #pragma GCC unroll 16
     for (int j = 0; j < Columns; ++j) {
       const int64_t at = (i0 + i) * t.ldc + j0 + j;
-      T x = lane_sum<T>(sum[i][j]);
+      T x = fold<L / 2>(sum[i][j], Lanes<L>{})[0];
       if (t.column_bias) x += t.column_bias[j0 + j];
       if (t.row_bias) x += t.row_bias[i0 + i];
       if (t.residual) x += t.residual[at];
@@ -181,7 +191,7 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
 // differ.
 template <class T>
 bool is_thin(const Product<T>& t) {
-  return t.a_k == 1 && t.b_k == 1 && (t.m <= 4 || t.n <= kLanes<T>);
+  return t.a_k == 1 && t.b_k == 1 && (t.m <= 8 || t.n <= kLanes<T>);
 }
 
 // Scratch: product_scratch(m, n, k) elements.
