@@ -18,8 +18,8 @@
 namespace minimx {
 
 #define DECLARE_FAMILY(family) extern const KernelTable family##_kernels;
-#define DECLARE_LEVEL(level) \
-  namespace level {          \
+#define DECLARE_LEVEL(level)      \
+  namespace level {               \
   MINIMX_FAMILIES(DECLARE_FAMILY) \
   }
 MINIMX_LEVELS(DECLARE_LEVEL)
@@ -66,7 +66,8 @@ const Level& chosen_level() {
     if (wanted && *wanted) {
       for (const Level& l : levels())
         if (l.name == std::string(wanted)) {
-          if (!machine_runs(l.name)) throw std::invalid_argument(std::string("MINIMX_ISA=") + wanted + ": this machine cannot run it");
+          if (!machine_runs(l.name))
+            throw std::invalid_argument(std::string("MINIMX_ISA=") + wanted + ": this machine cannot run it");
           return l;
         }
       std::string known;

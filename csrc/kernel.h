@@ -1,11 +1,11 @@
 // The contract between the program and its kernels.
 //
 // A kernel is a plain function over contiguous, typed buffers. By the time it runs, everything about it has been
-// decided: device, dtype, instruction set, shapes, scratch. It checks nothing, throws nothing, allocates nothing, and it
-// always overwrites its outputs.
+// decided: device, dtype, instruction set, shapes, scratch. It checks nothing, throws nothing, allocates nothing, and
+// it always overwrites its outputs.
 //
-// Kernel objects are compiled once per instruction-set level, so nothing in this header may leave a shared (weak) symbol
-// behind: every template lives in an unnamed namespace, and tables are constant data.
+// Kernel objects are compiled once per instruction-set level, so nothing in this header may leave a shared (weak)
+// symbol behind: every template lives in an unnamed namespace, and tables are constant data.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -115,16 +115,15 @@ inline void parallel(const Context& context, int64_t tasks, const Body& body) {
     return;
   }
   context.run_parallel(
-      tasks,
-      [](void* state, int64_t task, int thread) { (*static_cast<const Body*>(state))(task, thread); },
+      tasks, [](void* state, int64_t task, int thread) { (*static_cast<const Body*>(state))(task, thread); },
       const_cast<Body*>(&body));
 }
 
 }  // namespace
 }  // namespace minimx
 
-// MINIMX_ARGS(GemmArgs, m, n, k) after `struct GemmArgs` publishes its fields by name, so that the program can check and
-// fill it. A field that is left out is a compile error.
+// MINIMX_ARGS(GemmArgs, m, n, k) after `struct GemmArgs` publishes its fields by name, so that the program can check
+// and fill it. A field that is left out is a compile error.
 #define MINIMX_FIELD(S, f) {#f, ::minimx::FieldTypeOf<decltype(S::f)>::value, offsetof(S, f)},
 #define MINIMX_EACH_1(S, f) MINIMX_FIELD(S, f)
 #define MINIMX_EACH_2(S, f, ...) MINIMX_FIELD(S, f) MINIMX_EACH_1(S, __VA_ARGS__)
@@ -154,24 +153,29 @@ inline void parallel(const Context& context, int64_t tasks, const Body& body) {
 #define MINIMX_EACH_26(S, f, ...) MINIMX_FIELD(S, f) MINIMX_EACH_25(S, __VA_ARGS__)
 #define MINIMX_EACH_27(S, f, ...) MINIMX_FIELD(S, f) MINIMX_EACH_26(S, __VA_ARGS__)
 #define MINIMX_EACH_28(S, f, ...) MINIMX_FIELD(S, f) MINIMX_EACH_27(S, __VA_ARGS__)
-#define MINIMX_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, _22, _23, _24, _25, _26, _27, _28, NAME, ...) NAME
-#define MINIMX_EACH(S, ...) \
-  MINIMX_PICK(__VA_ARGS__, MINIMX_EACH_28, MINIMX_EACH_27, MINIMX_EACH_26, MINIMX_EACH_25, MINIMX_EACH_24, MINIMX_EACH_23, MINIMX_EACH_22, MINIMX_EACH_21, MINIMX_EACH_20, MINIMX_EACH_19, MINIMX_EACH_18, MINIMX_EACH_17, MINIMX_EACH_16, MINIMX_EACH_15, MINIMX_EACH_14, MINIMX_EACH_13, MINIMX_EACH_12, MINIMX_EACH_11, MINIMX_EACH_10, MINIMX_EACH_9, MINIMX_EACH_8, MINIMX_EACH_7, MINIMX_EACH_6, MINIMX_EACH_5, MINIMX_EACH_4, MINIMX_EACH_3, MINIMX_EACH_2, MINIMX_EACH_1, 0)(S, __VA_ARGS__)
-#define MINIMX_ARGS(S, ...)                                                                                  \
-  static constexpr ::minimx::Field S##_fields[] = {MINIMX_EACH(S, __VA_ARGS__)};                            \
+#define MINIMX_PICK(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18, _19, _20, _21, \
+                    _22, _23, _24, _25, _26, _27, _28, NAME, ...)                                                   \
+  NAME
+#define MINIMX_EACH(S, ...)                                                                                   \
+  MINIMX_PICK(__VA_ARGS__, MINIMX_EACH_28, MINIMX_EACH_27, MINIMX_EACH_26, MINIMX_EACH_25, MINIMX_EACH_24,    \
+              MINIMX_EACH_23, MINIMX_EACH_22, MINIMX_EACH_21, MINIMX_EACH_20, MINIMX_EACH_19, MINIMX_EACH_18, \
+              MINIMX_EACH_17, MINIMX_EACH_16, MINIMX_EACH_15, MINIMX_EACH_14, MINIMX_EACH_13, MINIMX_EACH_12, \
+              MINIMX_EACH_11, MINIMX_EACH_10, MINIMX_EACH_9, MINIMX_EACH_8, MINIMX_EACH_7, MINIMX_EACH_6,     \
+              MINIMX_EACH_5, MINIMX_EACH_4, MINIMX_EACH_3, MINIMX_EACH_2, MINIMX_EACH_1, 0)(S, __VA_ARGS__)
+#define MINIMX_ARGS(S, ...)                                                                                    \
+  static constexpr ::minimx::Field S##_fields[] = {MINIMX_EACH(S, __VA_ARGS__)};                               \
   static constexpr ::minimx::ArgsInfo S##_info = {#S, sizeof(S), sizeof(S##_fields) / sizeof(::minimx::Field), \
-                                                  S##_fields};                                               \
+                                                  S##_fields};                                                 \
   static_assert(::minimx::fields_size(S##_fields) == sizeof(S), #S ": a field is missing from MINIMX_ARGS");
 
-// KERNELS(gemm, KERNEL("gemm.float32", gemm<float>, GemmArgs), ...) at the end of csrc/cpu/gemm.cpp: the family is named
-// like its file. MINIMX_LEVEL is the namespace of the instruction-set level being compiled.
+// KERNELS(gemm, KERNEL("gemm.float32", gemm<float>, GemmArgs), ...) at the end of csrc/cpu/gemm.cpp: the family is
+// named like its file. MINIMX_LEVEL is the namespace of the instruction-set level being compiled.
 #define KERNEL(name, function, Args) {name, ::minimx::typed<Args, function>, &Args##_info}
-#define KERNELS(family, ...)                                                    \
-  namespace minimx {                                                            \
-  namespace MINIMX_LEVEL {                                                      \
-  static constexpr KernelEntry family##_entries[] = {__VA_ARGS__};              \
-  extern const KernelTable family##_kernels;                                    \
-  const KernelTable family##_kernels = {                                        \
-      family##_entries, sizeof(family##_entries) / sizeof(family##_entries[0])}; \
-  }                                                                             \
+#define KERNELS(family, ...)                                                                                       \
+  namespace minimx {                                                                                               \
+  namespace MINIMX_LEVEL {                                                                                         \
+  static constexpr KernelEntry family##_entries[] = {__VA_ARGS__};                                                 \
+  extern const KernelTable family##_kernels;                                                                       \
+  const KernelTable family##_kernels = {family##_entries, sizeof(family##_entries) / sizeof(family##_entries[0])}; \
+  }                                                                                                                \
   }

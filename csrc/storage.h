@@ -12,8 +12,8 @@ struct Device;
 // One block of a device's memory; goes back to the device's pool (or to its owner) when the last reference is dropped.
 class Storage {
  public:
-  Storage(Device& device, size_t bytes);                                                       // from the pool
-  Storage(Device& device, void* data, size_t bytes, std::shared_ptr<void> owner);              // somebody else's memory
+  Storage(Device& device, size_t bytes);                                           // from the pool
+  Storage(Device& device, void* data, size_t bytes, std::shared_ptr<void> owner);  // somebody else's memory
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -35,11 +35,11 @@ using StoragePtr = std::shared_ptr<Storage>;
 void copy_bytes(Device& to, void* dst, Device& from, const void* src, size_t bytes);
 
 struct MemoryStats {
-  int64_t held;        // bytes the pool has from the system
-  int64_t used;        // bytes of it in live Storage objects
-  int64_t peak;        // the largest `used` so far
-  int64_t allocations; // requests answered
-  int64_t misses;      // requests that had to ask the system
+  int64_t held;         // bytes the pool has from the system
+  int64_t used;         // bytes of it in live Storage objects
+  int64_t peak;         // the largest `used` so far
+  int64_t allocations;  // requests answered
+  int64_t misses;       // requests that had to ask the system
 };
 
 }  // namespace minimx

@@ -5,11 +5,12 @@
 
 namespace minimx {
 
-// x is (batch, channels, in...), w is (filters, channels / groups, kernel...), y is (batch, filters, out...). Arrays with
-// fewer than three spatial dimensions put ones in front; `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have three
-// entries each. out = (in + 2·pad - dilate·(kernel - 1) - 1) / stride + 1, rounded down.
+// x is (batch, channels, in...), w is (filters, channels / groups, kernel...), y is (batch, filters, out...). Arrays
+// with fewer than three spatial dimensions put ones in front; `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have
+// three entries each. out = (in + 2·pad - dilate·(kernel - 1) - 1) / stride + 1, rounded down.
 //
-//   y[n, f, o] = activation(bias[f] + residual[n, f, o] + scale[f] · Σ_{c,t} w[f, c, t] · x[n, c, o·stride - pad + t·dilate])
+//   y[n, f, o] = activation(bias[f] + residual[n, f, o] + scale[f] · Σ_{c,t} w[f, c, t] · x[n, c, o·stride - pad +
+//   t·dilate])
 //
 // where c runs over the channels of f's group and what lies outside of x is zero.
 //
@@ -31,10 +32,9 @@ namespace minimx {
 // with C channels and F filters of one group, and terms = C·Π kernel.
 //
 // forward: threads·box, where a box is one slice of the output along its first dimension that is longer than one.
-// data gradient: the size of w rounded up to a multiple of 64, and threads·box with channels and filters exchanged, `in`
-// for `out`, a stride of one, and a reach of (kernel - 1)·dilate.
-// weight gradient: terms + places + 64, and the source of all channels (64 more for each group) with places of all
-// filters for at least one whole image.
+// data gradient: the size of w rounded up to a multiple of 64, and threads·box with channels and filters exchanged,
+// `in` for `out`, a stride of one, and a reach of (kernel - 1)·dilate. weight gradient: terms + places + 64, and the
+// source of all channels (64 more for each group) with places of all filters for at least one whole image.
 struct ConvArgs {
   int64_t batch;
   int64_t channels;

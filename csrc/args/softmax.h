@@ -25,9 +25,9 @@ MINIMX_ARGS(SoftmaxArgs, outer, n, inner, scale)
 //
 //   dx = (p - target) · scale [/ valid labels] [· head gradient]
 //
-// The target is 1 - smooth_alpha at the label and smooth_alpha / (n - 1) elsewhere; a label outside of 0..n-1 is nowhere.
-// Columns whose label is ignore_label get 0 if use_ignore is set. If per_valid is set, the sum is divided by the number of
-// labels that are not ignore_label, at least 1.
+// The target is 1 - smooth_alpha at the label and smooth_alpha / (n - 1) elsewhere; a label outside of 0..n-1 is
+// nowhere. Columns whose label is ignore_label get 0 if use_ignore is set. If per_valid is set, the sum is divided by
+// the number of labels that are not ignore_label, at least 1.
 struct SoftmaxOutputGradArgs {
   int64_t outer;
   int64_t n;

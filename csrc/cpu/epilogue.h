@@ -24,12 +24,23 @@ inline void activate(T* p, int64_t stride, int64_t rows, int64_t columns, int64_
   }
   for (int64_t r = 0; r < rows; ++r, p += stride) {
     switch (activation) {
-      case kRelu: map_row(p, columns, [](V a) { return vmaximum(a, num(a, 0)); }); break;
-      case kSigmoid: map_row(p, columns, [](V a) { return vsigmoid(a); }); break;
-      case kTanh: map_row(p, columns, [](V a) { return vtanh(a); }); break;
-      case kSoftrelu: map_row(p, columns, [](V a) { return vsoftrelu(a); }); break;
-      case kSoftsign: map_row(p, columns, [](V a) { return a / (num(a, 1) + vabs(a)); }); break;
-      default: break;
+      case kRelu:
+        map_row(p, columns, [](V a) { return vmaximum(a, num(a, 0)); });
+        break;
+      case kSigmoid:
+        map_row(p, columns, [](V a) { return vsigmoid(a); });
+        break;
+      case kTanh:
+        map_row(p, columns, [](V a) { return vtanh(a); });
+        break;
+      case kSoftrelu:
+        map_row(p, columns, [](V a) { return vsoftrelu(a); });
+        break;
+      case kSoftsign:
+        map_row(p, columns, [](V a) { return a / (num(a, 1) + vabs(a)); });
+        break;
+      default:
+        break;
     }
   }
 }

@@ -1,4 +1,5 @@
-// Vectors of the level being compiled, through compiler vector extensions: one source for SSE2, AVX2+FMA, AVX-512 and NEON.
+// Vectors of the level being compiled, through compiler vector extensions: one source for SSE2, AVX2+FMA, AVX-512 and
+// NEON.
 //
 // Everything is in an unnamed namespace, so that no level's code can be merged with another's by the linker.
 #pragma once
