@@ -37,6 +37,24 @@ __global__ void rounds(const float* in, float* out) {
   out[i] = value;
 }
 
+__global__ void reverse_dynamic(const float* in, float* out) {
+  DYNAMIC_SHARED(float, tile);
+  const int i = static_cast<int>(threadIdx.x);
+  tile[i] = in[i];
+  __syncthreads();
+  out[i] = tile[kSize - 1 - i];
+}
+
+// The sum of all numbers, in every place.
+__global__ void atomic(const float* in, float* out) {
+  SHARED(float, total, [1]);
+  if (threadIdx.x == 0) total[0] = 0;
+  __syncthreads();
+  atomicAdd(&total[0], in[threadIdx.x]);
+  __syncthreads();
+  out[threadIdx.x] = total[0];
+}
+
 __global__ void shuffle(const float* in, float* out) {
   const float value = in[threadIdx.x];
   const float total = minimx::cuda::fold_block(value, 0.f, minimx::cuda::Add());
@@ -85,6 +103,7 @@ float expected(const std::string& name, const std::vector<float>& in, int i) {
   if (name == "lockstep") return in[i ^ 1];
   float total = 0;
   for (float x : in) total += x;
+  if (name == "atomic") return total;
   return in[i % 32 == 31 ? i : i + 1] + total;
 }
 
@@ -93,6 +112,8 @@ Kernel find(const std::string& name) {
   if (name == "reverse-without-barrier") return reverse<false>;
   if (name == "rounds") return rounds<true>;
   if (name == "rounds-without-second-barrier") return rounds<false>;
+  if (name == "reverse-dynamic" || name == "dynamic-overflow") return reverse_dynamic;
+  if (name == "atomic") return atomic;
   if (name == "shuffle") return shuffle;
   if (name == "lockstep") return lockstep;
   if (name == "divergent-barrier") return divergent_barrier;
@@ -114,7 +135,8 @@ void run(const std::string& name) {
   auto* to = static_cast<float*>(gpu.driver->allocate(bytes, stream));
   gpu.driver->to_device(from, in.data(), bytes, stream);
   if (name == "host-access") std::printf("%f\n", static_cast<double>(*from));
-  LAUNCH(find(name), 1, name == "too-many-threads" ? 2048 : kSize, 0, context)
+  const size_t shared = name == "reverse-dynamic" ? bytes : name == "dynamic-overflow" ? bytes - 4 : 0;
+  LAUNCH(find(name), 1, name == "too-many-threads" ? 2048 : kSize, shared, context)
   (name == "host-pointer" ? in.data() : from, to);
   gpu.driver->to_host(out.data(), to, bytes, stream);
   gpu.driver->release(from, bytes, stream);

@@ -54,9 +54,8 @@ ORDERS = ("ascending", "descending", "shuffled")
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_correct_kernels_give_the_right_result(program, order):
-    assert run(program, "reverse", order) == (0, "right")
-    assert run(program, "rounds", order) == (0, "right")
-    assert run(program, "shuffle", order) == (0, "right")
+    for kernel in ("reverse", "reverse-dynamic", "rounds", "shuffle", "atomic"):
+        assert run(program, kernel, order) == (0, "right")
 
 
 @pytest.mark.parametrize("planted", ["reverse-without-barrier", "rounds-without-second-barrier"])
@@ -75,6 +74,7 @@ def test_a_warp_that_trusts_lockstep_is_found(program):
         ("early-return", "divergent barrier"),
         ("half-warp-shuffle", "divergent"),
         ("shared-overflow", "past the end of a shared array"),
+        ("dynamic-overflow", "past the end of a shared array"),
         ("host-pointer", "not memory of its device"),
         ("too-many-threads", "threads per block"),
         ("block-overflow", "past the end of a block"),
