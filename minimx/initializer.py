@@ -95,6 +95,7 @@ class Initializer:
         """Fills an array by the rule for its name."""
         if not isinstance(desc, str):
             raise TypeError(f"an initializer is called with a name and an array, got {type(desc).__name__}")
+        rule: Callable[[str, NDArray], None]
         own = desc.attrs.get("__init__", "") if isinstance(desc, InitDesc) else ""
         if isinstance(desc, InitDesc) and desc.global_init is None:
             desc.global_init = self
@@ -103,7 +104,7 @@ class Initializer:
         elif not isinstance(desc, InitDesc) and desc.startswith("upsampling"):
             rule, by = Bilinear()._init_weight, "bilinear"
         elif not isinstance(desc, InitDesc) and desc.startswith("stn_loc") and desc.endswith(("weight", "bias")):
-            rule, by = self._init_zero if desc.endswith("weight") else self._init_loc_bias, "stn_loc"
+            rule, by = (self._init_zero, "stn_loc") if desc.endswith("weight") else (self._init_loc_bias, "stn_loc")
         else:
             end = max((e for e in _RULES if desc.endswith(e)), key=len, default="")
             rule, by = getattr(self, _RULES.get(end, "_init_default")), end
@@ -167,9 +168,8 @@ class Load:
         default_init: Callable[[str, NDArray], Any] | None = None,
         verbose: bool = False,
     ):
-        if isinstance(param, str):
-            param = load(param)
-        self.param = {name.removeprefix("arg:").removeprefix("aux:"): value for name, value in param.items()}
+        saved: Any = load(param) if isinstance(param, str) else param
+        self.param = {name.removeprefix("arg:").removeprefix("aux:"): value for name, value in saved.items()}
         self.default_init = default_init
         self.verbose = verbose
 

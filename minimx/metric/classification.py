@@ -157,6 +157,9 @@ class PCC(EvalMetric):
     def __init__(self, name="pcc", output_names=None, label_names=None, has_global_stats=True):
         super().__init__(name, output_names, label_names, has_global_stats=has_global_stats)
 
+    _local: numpy.ndarray
+    _global: numpy.ndarray
+
     def update(self, labels: Any, preds: Any) -> None:
         labels, preds = listed(labels), listed(preds)
         check_label_shapes(labels, preds)
@@ -172,11 +175,11 @@ class PCC(EvalMetric):
         self.global_num_inst += 1
 
     @property
-    def sum_metric(self) -> float:
+    def sum_metric(self) -> float:  # type: ignore[override]
         return _correlation(self._local) * self.num_inst
 
     @property
-    def global_sum_metric(self) -> float:
+    def global_sum_metric(self) -> float:  # type: ignore[override]
         return _correlation(self._global) * self.global_num_inst
 
     def reset(self) -> None:

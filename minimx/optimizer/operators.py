@@ -11,8 +11,8 @@ from ..op import find
 def parameters(name: str, n: SimpleNamespace, limit: float, **constants: Any) -> Any:
     """The parameters of an update operator; what changes from update to update are values of the graph."""
     op = find(name)
-    given = {key: 0.0 for key in ("lr", "wd") if key in op.params}
-    p = op.parse({**given, **constants, **({"clip_gradient": limit} if "clip_gradient" in op.params else {})})
+    common: dict[str, Any] = {"lr": 0.0, "wd": 0.0, "clip_gradient": limit}
+    p = op.parse({key: value for key, value in common.items() if key in op.params} | constants)
     return p._replace(**{key: getattr(n, key) for key in ("lr", "wd", "rescale_grad") if key in op.params})
 
 
