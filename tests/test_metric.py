@@ -161,6 +161,17 @@ def test_registered():
         mx.metric.register(int)
 
 
+def test_made_from_texts():
+    assert mx.metric.create('{"metric": "acc", "name": "hits"}').name == "hits"
+    assert mx.metric.create('["top_k_acc", {"top_k": 4}]').top_k == 4
+    with pytest.raises(ValueError, match="already"):
+        mx.metric.create(mx.metric.Accuracy(), name="hits")
+    with pytest.raises(TypeError, match="name"):
+        mx.metric.create(3)
+    known = mx.registry.get_registry(mx.metric.EvalMetric)
+    assert known["acc"] is known["accuracy"] is mx.metric.Accuracy
+
+
 @pytest.mark.parametrize(
     "metric, label, pred",
     [

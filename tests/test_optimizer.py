@@ -33,10 +33,14 @@ def compare(case, got, want, what):
 
 
 def compare_states(case, record, states):
+    """Every state that MXNet has, in its place."""
+    got = {}
     for i, name in enumerate(NAMES):
-        for j, state in enumerate(flat(states[i])):
-            if f"state{j}_{name}" in record:
-                compare(case, state, record[f"state{j}_{name}"], f"state {j} of {name}")
+        parts = states[i] if isinstance(states[i], tuple) else (states[i],)
+        got |= {f"state{j}_{name}": part for j, part in enumerate(parts)}
+    for key in record.files:
+        if key.startswith("state"):
+            compare(case, got[key], record[key], key)
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -164,6 +168,41 @@ def test_lars_momentum_follows_the_rate():
         mom = 0.9 * mom * rates[t] / last - rates[t]
         last = rates[t]
         np.testing.assert_allclose(state.asnumpy(), mom, rtol=1e-6)
+
+
+def test_lars_leaves_the_rate_where_a_norm_is_zero():
+    optimizer = mx.optimizer.create("lars", learning_rate=0.5, eta=0.1, wd=0.2)
+    for weight, grad, ratio in (([0.0, 0.0], [3.0, 4.0], 1.0), ([3.0, 4.0], [0.0, 2.0], 0.1 * 5 / (2 + 0.2 * 5))):
+        array = mx.nd.array(weight)
+        optimizer.update(0, array, mx.nd.array(grad), None)
+        want = np.array(weight) - 0.5 * ratio * (np.array(grad) + 0.2 * np.array(weight))
+        np.testing.assert_allclose(array.asnumpy(), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["power2", "sqrt", "lars"])
+def test_lbsgd_collects_gradients_and_warms_up(strategy):
+    optimizer = mx.optimizer.create(
+        "lbsgd",
+        learning_rate=0.1,
+        wd=0.2,
+        warmup_strategy=strategy,
+        batch_scale=2,
+        warmup_epochs=2,
+        updates_per_epoch=3,
+    )
+    weight, want = mx.nd.array([3.0, -4.0]), np.array([3.0, -4.0])
+    state = optimizer.create_state(0, weight)
+    gradients = [np.array([0.5, 1.0]) * k for k in range(1, 9)]
+    for n, grad in enumerate(gradients, 1):
+        optimizer.update(0, weight, mx.nd.array(grad), state)
+        if n % 2 == 0:
+            mean = (gradients[n - 2] + grad) / 2
+            done = min(n / 6, 1.0)
+            factor = {"power2": 1 + done**2, "sqrt": 1 + done**0.5}.get(
+                strategy, np.clip(np.sqrt((want @ want) / (mean @ mean + 0.2 * (want @ want))), 0.01, 100)
+            )
+            want = want - 0.1 * factor * (mean + 0.2 * want)
+        np.testing.assert_allclose(weight.asnumpy(), want, rtol=1e-5, err_msg=str(n))
 
 
 @pytest.mark.parametrize("name", ["sgd", "nag", "adam", "rmsprop", "lamb", "ftrl", "signum", "lars", "adagrad"])

@@ -258,6 +258,7 @@ class Optimizer:
         return [self._get_wd(i) for i in indices]
 
     def __getstate__(self) -> dict[str, Any]:
+        # Its parameters are the caller's, with all their arrays.
         return {**self.__dict__, "param_dict": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
