@@ -50,7 +50,9 @@ class Build(build_ext):
     """Own compile loop: setuptools' cannot compile one source several times nor know what is up to date."""
 
     def build_extension(self, ext: Extension) -> None:
-        work = Path(self.build_temp).resolve() / f"{sys.implementation.cache_tag}"
+        # Beside the sources and not in setuptools' folder, which pip makes anew for every editable install.
+        base = ROOT / "build" if os.access(ROOT, os.W_OK) else Path(self.build_temp).resolve()
+        work = base / f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         if ext.name == "minimx._cuda":
