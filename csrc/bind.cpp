@@ -91,7 +91,7 @@ void run_kernel(const std::string& name, const ArgValues& args, const std::vecto
     }
     pointers.push_back(o.data);
   }
-  entry->run(arguments.data(), pointers.data(), on.context);
+  entry->run(arguments.data(), pointers.data(), on.context_now());
   on.driver.wait(stream);
   if (host) return;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -134,9 +134,9 @@ void launch(const std::string& name, const ArgValues& args, const std::vector<py
   const Arguments arguments(*entry, args);
   if (bytes > kHoldGil) {
     py::gil_scoped_release release;
-    entry->run(arguments.data(), pointers.data(), device->context);
+    entry->run(arguments.data(), pointers.data(), device->context_now());
   } else {
-    entry->run(arguments.data(), pointers.data(), device->context);
+    entry->run(arguments.data(), pointers.data(), device->context_now());
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "kernel.h"
 #include "storage.h"
+#include "threads.h"
 
 namespace minimx {
 
@@ -61,6 +62,12 @@ struct Device {
   const KernelEntry* find(const std::string& name) const {
     auto it = kernels.find(name);
     return it == kernels.end() ? nullptr : it->second;
+  }
+  // What a kernel run now may use: on the CPU, as many threads as are wanted now.
+  Context context_now() const {
+    Context now = context;
+    if (type == "cpu") now.threads = thread_count();
+    return now;
   }
 };
 

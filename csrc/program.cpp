@@ -131,7 +131,7 @@ int Program::add(Kernel run, const void* args, const std::vector<int>& slots, De
     operand_slots_.push_back(slot);
     operands_.push_back(slot >= 0 ? slots_[slot].data : nullptr);
   }
-  calls_.push_back({run, args, first, slots.size(), &device.context, std::move(name)});
+  calls_.push_back({run, args, first, slots.size(), device.context_now(), std::move(name)});
   bool known = false;
   for (Device* d : devices_) known = known || d == &device;
   if (!known) devices_.push_back(&device);
@@ -232,7 +232,7 @@ void Program::run(int first, int last) const {
   void* const* operands = operands_.data();
   for (int i = first; i < last; ++i) {
     const Call& call = calls_[i];
-    call.run(call.args, operands + call.first_operand, *call.context);
+    call.run(call.args, operands + call.first_operand, call.context);
   }
 }
 
@@ -262,7 +262,7 @@ void Program::run_with(void* const* bound, int64_t count) const {
         if (&arena->device() == s.device) operands[i] = arena->data() + s.offset;
     }
   }
-  for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, *call.context);
+  for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, call.context);
 }
 
 void Program::wait() const {

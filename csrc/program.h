@@ -85,7 +85,7 @@ class Program {
     const void* args;
     size_t first_operand;  // in operands_
     size_t operand_count;
-    const Context* context;
+    Context context;
     std::string name;
   };
 
