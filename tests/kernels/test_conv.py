@@ -1,6 +1,7 @@
 """conv against the definition written out with NumPy: odd sizes, tails, strides, dilation, groups, three dimensions."""
 
 import itertools
+import random
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def geometry(r):
 def run(kernel, g, elements, operands, out_shape, activation=NONE):
     """Runs a kernel; the scratch is full of NaN and guarded behind its end."""
     dtype = operands[0].dtype
-    scratch = np.full(elements + 16, np.nan, dtype)
+    scratch = np.full(elements + 4096, np.nan, dtype)
     out = np.full(out_shape, np.nan, dtype)
     _core.run_kernel(f"{kernel}.{dtype}", g.args(elements, activation), [*operands, out, scratch])
     assert np.isnan(scratch[elements:]).all()
@@ -139,6 +140,30 @@ def test_three_kernels(case, dtype, threads, rng):
     check(dx, r.data_gradient(dy, w), taps * r.filters // r.groups)
     dw = run("conv_weight_gradient", g, g.weight_gradient_scratch(), [x, dy], r.w_shape)
     check(dw, r.weight_gradient(x, dy), r.batch * int(np.prod(r.out)))
+
+
+def random_case(seed):
+    """Sizes nobody thought of."""
+    draw = random.Random(seed)
+    while True:
+        n, groups = draw.choice([1, 2, 2, 2, 3]), draw.choice([1, 1, 1, 2, 3])
+
+        def each(*choices, n=n):
+            return tuple(draw.choice(choices) for _ in range(n))
+
+        kernel = each(1, 2, 3, 5, 7) if n < 3 else each(1, 2, 3)
+        stride, dilate, pad = each(1, 1, 2, 3), each(1, 1, 2, 3), each(0, 1, 2, 4)
+        size = tuple(draw.randint(1, 40 if n < 3 else 10) for _ in range(n))
+        channels = groups * draw.choice([1, 2, 5, 33 if n == 2 else 3])
+        filters = groups * draw.choice([1, 3, 4, 9, 20])
+        case = (draw.randint(1, 4), channels, filters, groups, size, kernel, stride, dilate, pad)
+        if min(out_size(size, kernel, stride, dilate, pad)) > 0:
+            return case
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_sizes(seed, threads):
+    test_three_kernels(random_case(seed), np.float32, threads, np.random.default_rng(seed))
 
 
 ACTIVATIONS = {
