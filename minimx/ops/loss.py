@@ -164,7 +164,7 @@ class LinearRegressionOutput(_Regression):
         return out - label
 
     def expand(self, p, node, train):
-        return [F._copy(node.inputs[0])]
+        return [node.inputs[0]]
 
 
 class MAERegressionOutput(_Regression):
@@ -174,7 +174,7 @@ class MAERegressionOutput(_Regression):
         return F.sign(out - label)
 
     def expand(self, p, node, train):
-        return [F._copy(node.inputs[0])]
+        return [node.inputs[0]]
 
 
 class LogisticRegressionOutput(_Regression):
@@ -206,7 +206,7 @@ class SVMOutput(_Loss):
         return [data]
 
     def expand(self, p, node, train):
-        return [F._copy(node.inputs[0])]
+        return [node.inputs[0]]
 
     def gradient(self, p, node, grads):
         x, label = node.inputs

@@ -252,7 +252,7 @@ def lower(graph: Graph) -> Lowered:
         _update(target, value, emit)
     mark = len(emit.calls)
     done = set(forward)
-    _lower_nodes([n for n in topological(graph.backward_roots()) if n not in done], emit)
+    _lower_nodes([n for n in topological(_backward_order(graph, done)) if n not in done], emit)
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     for target, value in graph.updates:
@@ -261,6 +261,22 @@ def lower(graph: Graph) -> Lowered:
         Call("random_step", "random_step", {}, [], [state], device, "random") for device, state in emit.random.items()
     ]
     return Lowered(steps + emit.calls, mark + len(steps), emit.bound)
+
+
+def _backward_order(graph: Graph, forward: set[Node]) -> list[Value]:
+    """The roots of the backward part; whatever reads the old value of a state comes before its update, so that the update
+    can write in place."""
+    readers: dict[Value, list[Value]] = {target: [] for target, _ in graph.updates}
+    for node in topological(graph.backward_roots()):
+        for value in node.inputs:
+            if value in readers and node not in forward:
+                readers[value].append(node.outputs[0])
+    target_of = {value: target for target, value in graph.updates}
+    order: list[Value] = []
+    for root in graph.backward_roots():
+        order += [r for r in readers.get(target_of.get(root, root), ()) if r.node is not root.node]
+        order.append(root)
+    return order
 
 
 def _lower_nodes(nodes: Sequence[Node], emit: Emit) -> None:
