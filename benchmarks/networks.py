@@ -66,7 +66,9 @@ def forward_flops(net: Any, shapes: dict[str, tuple[int, ...]]) -> float:
         if node.op is None or node.op.name not in ("Convolution", "FullyConnected", "Deconvolution"):
             continue
         weight = known[node.inputs[1][0].name]
-        moved = known[node.inputs[0][0].name] if node.op.name == "Deconvolution" else known[f"{node.name}_output"]
+        source = node.inputs[0][0]
+        wide = source.name if source.op is None else f"{source.name}_output"
+        moved = known[wide if node.op.name == "Deconvolution" else f"{node.name}_output"]
         size = 1
         for d in weight:
             size *= d
@@ -77,6 +79,13 @@ def forward_flops(net: Any, shapes: dict[str, tuple[int, ...]]) -> float:
     return total
 
 
+def every_shape(net: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Of all arguments and states."""
+    arguments, _, states = net.infer_shape(**shapes)
+    names = net.list_arguments() + net.list_auxiliary_states()
+    return dict(zip(names, arguments + states, strict=True))
+
+
 def row(folder: Path, name: str, mode: str, batch: int) -> Row:
     make, shape = NETS[name]
     net = make()
@@ -84,7 +93,7 @@ def row(folder: Path, name: str, mode: str, batch: int) -> Row:
     net.save(str(file))
     shapes: dict[str, tuple[int, ...]] = {"data": (batch, *shape)}
     flops = forward_flops(net, shapes)
-    work: dict[str, Any] = {"kind": mode, "symbol": str(file), "shapes": {**shapes, "softmax_label": (batch,)}}
+    work = {"kind": mode, "symbol": str(file), "shapes": every_shape(net, shapes)}
     if mode == "train":
         work["optimizer"] = SGD
         flops *= 3
