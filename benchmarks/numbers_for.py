@@ -30,7 +30,7 @@ def parameters(shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
 
 
 def batches(shapes: Mapping[str, Sequence[int]], count: int = BATCHES) -> list[dict[str, np.ndarray]]:
-    """So many batches of the inputs: images between 0 and 1, labels below ten (numbers when they have several columns)."""
+    """So many batches of the inputs: images between 0 and 1, labels 0 and 1 (numbers when they have several columns)."""
     random = np.random.default_rng(0)
     made = []
     for _ in range(count):
@@ -39,7 +39,7 @@ def batches(shapes: Mapping[str, Sequence[int]], count: int = BATCHES) -> list[d
             if name not in INPUTS:
                 continue
             if name.endswith("label") and len(shape) == 1:
-                batch[name] = random.integers(0, 10, shape).astype(np.float32)
+                batch[name] = random.integers(0, 2, shape).astype(np.float32)
             else:
                 batch[name] = random.random(tuple(shape), np.float32)
         made.append(batch)

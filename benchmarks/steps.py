@@ -43,7 +43,7 @@ def mlp(folder: Path, title: str, net: mx.sym.Symbol, shapes: dict, optimizer: d
 def dcgan(folder: Path, batch: int = 32) -> Row:
     make, tell = mx.models.dcgan_generator(), mx.models.dcgan_discriminator()
     files = [str(folder / f"dcgan-{who}-symbol.json") for who in ("generator", "judge")]
-    noise, image = {"rand": (batch, 100, 1, 1)}, {"data": (batch, 3, 64, 64)}
+    noise, image = {"rand": (batch, 100, 1, 1)}, {"data": (batch, 3, 64, 64), "label": (batch, 1)}
     shapes = networks.every_shape(make, noise) | networks.every_shape(tell, image)
     for net, file in zip((make, tell), files, strict=True):
         net.save(file)
