@@ -23,7 +23,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = ROOT / "build/peers"
+PEERS = Path(os.environ.get("MINIMX_PEERS", ROOT / "build/peers"))
 sys.path.insert(0, str(ROOT))  # the minimx of this checkout
 
 # Contender -> (library, what its worker is told, environment variables).

@@ -65,6 +65,7 @@ print(total)
 def wall(python: str, script: str) -> tuple[float, str]:
     """Seconds of a process, and what it said."""
     environment = {**os.environ, "PYTHONPATH": str(harness.ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
     start = time.perf_counter()
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
@@ -131,7 +132,9 @@ def measured(options) -> list[dict]:
     if not options.only or "size" in options.only:
         sizes = {}
         for name, python in who.items():
-            sizes[name] = [own_size() if name == "minimx" else float(wall(python, SIZE.format(module=MODULES[name]))[1])]
+            sizes[name] = [
+                own_size() if name == "minimx" else float(wall(python, SIZE.format(module=MODULES[name]))[1])
+            ]
         results.append(row("installed size beyond NumPy", "MB", {n: [s[0] / 1e6] for n, s in sizes.items()}, {}))
     return results
 
