@@ -114,7 +114,7 @@ def call_flops(call: Any) -> float:
     if call.kernel.startswith("gemm"):
         return 2.0 * a["batch"] * a["m"] * a["n"] * a["k"]
     if call.kernel.startswith("conv_") and "kernel" in a and "out" in a:
-        flops = 2.0 * a["batch"] * a["filters"] * a["channels"] / a["groups"]
+        flops = 2.0 * a["batch"] * a["filters"] * a["channels"] / a.get("groups", 1)
         for kernel, out in zip(a["kernel"], a["out"], strict=True):
             flops *= kernel * out
         return flops

@@ -114,7 +114,7 @@ def link_graph(
     share_with: _core.Program | None = None,
     slot_order: Sequence[Key] | None = None,
 ) -> Compiled:
-    lowered = show("lower", lower(graph))
+    lowered = show("lower", lower(graph, keeps=not graph.train and slot_order is None))
     planned = show("plan", plan(lowered))
     return link(lowered, planned, graph, share_with, slot_order)
 
@@ -212,6 +212,14 @@ def link(
             program.add_random_step(operands[0])
         else:
             program.add_host_call(_host_body(call), operands)
+    for i, call in enumerate(lowered.calls):
+        if call.kept:
+            (source,), (result,) = call.reads, call.writes
+            assert source is not None
+            program.keep(i, slot(source))
+            program.bind(slot(result), _core.Storage(_core.device(*result.device), result.nbytes), 0)
+    for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
+        program.writes(slots[key])
     program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 

@@ -5,8 +5,9 @@
 
 namespace minimx {
 
-// x is (batch, in..., channels), y is (batch, out..., filters), weights are (filters, channels, kernel...) as everywhere.
-// `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have two entries each; a stride and a dilation are not both above one.
+// x is (batch, in..., channels), y is (batch, out..., filters), weights are (filters, channels, kernel...) as
+// everywhere. `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have two entries each; a stride and a dilation are not
+// both above one.
 //
 //   y[n, o, f] = activation(bias[f] + residual[n, o, f] + scale[f] · Σ_{t,c} w[f, c, t] · x[n, o·stride - pad +
 //   t·dilate, c])
@@ -18,8 +19,8 @@ namespace minimx {
 // conv_last_weight_gradient  x, dy, dw, scratch
 //
 // bias, residual and scale may be null: no scale is a scale of one, and a scale comes with a bias. The residual may be
-// y. The order of packed weights is the kernels' own business; there are Π kernel · channels · filters of them, with the
-// filters (turned: the channels) rounded up to a multiple of 16.
+// y. The order of packed weights is the kernels' own business; there are Π kernel · channels · filters of them, with
+// the filters (turned: the channels) rounded up to a multiple of 16.
 //
 // `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
 //   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)

@@ -274,9 +274,9 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
             const int64_t at = (row * s.column.result + column) * s.width + filter;
             ends.y = y + at;
             ends.residual = riders.residual ? riders.residual + at : nullptr;
-            kLastTiles<T>.at[partial][v1 - v0 - 1][n - 1](from + i * s.row.stride * source.row +
-                                                              lo * s.column.stride * source.pixel,
-                                                          s.column.stride * source.pixel, runs, terms.runs, w, ends);
+            kLastTiles<T>.at[partial][v1 - v0 - 1][n - 1](
+                from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
+                s.column.stride * source.pixel, runs, terms.runs, w, ends);
             if (riders.activation > kRelu)
               activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
           }

@@ -6,8 +6,8 @@
 namespace minimx {
 namespace {
 
-// Pixels and vectors of filters in the largest tile: as many accumulators as leave room for the weights and a broadcast.
-// Fewer than eight accumulators cannot hide the latency of the multiply-add.
+// Pixels and vectors of filters in the largest tile: as many accumulators as leave room for the weights and a
+// broadcast. Fewer than eight accumulators cannot hide the latency of the multiply-add.
 #if MINIMX_VECTOR_BYTES == 64
 constexpr int kPixels = 14, kVectors = 2;
 #elif defined(__aarch64__)

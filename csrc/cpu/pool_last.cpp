@@ -106,8 +106,7 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
       const int64_t at = unit / parts, part = unit % parts;
       const int64_t c0 = blocks * part / parts * 16, c1 = lesser(a.channels, blocks * (part + 1) / parts * 16);
       for (int64_t p = 0; p < a.in[0] * a.in[1]; ++p)
-        each_vector<T>(c0, c1,
-                       [&](int64_t c, int n) { put(dx + at * image + p * a.channels + c, Vec<T>{}, n); });
+        each_vector<T>(c0, c1, [&](int64_t c, int n) { put(dx + at * image + p * a.channels + c, Vec<T>{}, n); });
       for (int64_t r = 0; r < a.out[0]; ++r) {
         const Window h = window(a, 0, r);
         for (int64_t o = 0; o < a.out[1]; ++o) {

@@ -606,6 +606,12 @@ class _Repeat(Elementwise, abstract=True):
     def write(self, p, t, x, *like):
         return x
 
+    def channels_last(self, p, node, last, plain):
+        out = node.outputs[0]
+        if out.ndim != 4 or node.inputs[0].ndim != 4:
+            return None
+        return [F.broadcast_to(last(node.inputs[0]), shape=(out.shape[0], *out.shape[2:], out.shape[1]))]
+
     def gradient(self, p, node, grads):
         return [sum_to(grads[0], node.inputs[0].shape)]
 

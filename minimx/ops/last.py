@@ -71,7 +71,9 @@ class PackedWeights(_Windows, abstract=True):
         (weight,), (out,) = node.inputs, node.outputs
         filters, channels = weight.shape[:2]
         args = geometry(p, (1, *p.kernel, channels), (1, 1, 1, filters), 0)
+        kept = emit.keep(weight, out)
         emit("conv_last_turned" if p.turned else "conv_last_weights", weight.dtype, args, [weight], [out])
+        emit.calls[-1].kept = kept
 
 
 class ConvLast(_Windows, abstract=True):

@@ -75,8 +75,10 @@ class _Forms:
         if node.params.axes == TO_LAST and source in self._follows:
             self._plain[out] = self._last[source]
             return True
-        if node.params.axes == TO_FIRST and source.ndim == 4 and source not in self._follows:
+        if node.params.axes == TO_FIRST and node.device[0] == "cpu" and source not in self._follows:
             self._last[out] = self.plain(source)
+            self._follows.add(out)
+            return True
         return False
 
 

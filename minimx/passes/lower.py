@@ -74,6 +74,7 @@ class Call:
     inplace: tuple[int, ...] = ()  # reads whose memory the first write may take over
     scratch: Buffer | None = None
     body: Callable[[list, list], None] | None = None
+    kept: bool = False  # what it writes lasts; it need not run again while what it reads stays the same
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
@@ -94,8 +95,9 @@ class Lowered:
 class Emit:
     """What an operator's `lower` writes its calls to."""
 
-    def __init__(self, train: bool = False) -> None:
+    def __init__(self, train: bool = False, keeps: bool = False) -> None:
         self.train = train
+        self.keeps = keeps
         self.calls: list[Call] = []
         self.buffers: dict[Value, Buffer] = {}
         self.bound: dict[Key, Buffer] = {}
@@ -190,6 +192,14 @@ class Emit:
         a, b = self.buffer(source), self.buffer(target)
         self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name()))
 
+    def keep(self, source: Value, out: Value) -> bool:
+        """Gives `out` memory of its own that lasts from run to run, where it is made of a bound array alone and programs
+        keep things. The call that makes it is then marked `kept`."""
+        if not self.keeps or self.buffer(source).bound is None:
+            return False
+        self.bind(out, ("kept", len(self.bound)))
+        return True
+
     @property
     def device(self) -> Device:
         return self.node.device if self.node is not None and self.node.device else ("cpu", 0)
@@ -236,9 +246,9 @@ class Emit:
         return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"
 
 
-def lower(graph: Graph) -> Lowered:
-    """The calls of a graph."""
-    emit = Emit(graph.train)
+def lower(graph: Graph, keeps: bool = False) -> Lowered:
+    """The calls of a graph. `keeps`: of a program that runs again and again on arrays that seldom change."""
+    emit = Emit(graph.train, keeps)
     for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary), ("grad", graph.accumulators)):
         for name, value in values.items():
             emit.bind(value, (kind, name))
