@@ -113,7 +113,12 @@ def call_flops(call: Any) -> float:
     a = call.args
     if call.kernel.startswith("gemm"):
         return 2.0 * a["batch"] * a["m"] * a["n"] * a["k"]
-    if call.kernel.startswith("conv_") and "kernel" in a and "out" in a:
+    if (
+        call.kernel.startswith("conv_")
+        and not call.kernel.split(".")[0].endswith(("weights", "turned"))
+        and "kernel" in a
+        and "out" in a
+    ):
         flops = 2.0 * a["batch"] * a["filters"] * a["channels"] / a.get("groups", 1)
         for kernel, out in zip(a["kernel"], a["out"], strict=True):
             flops *= kernel * out

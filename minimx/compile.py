@@ -23,6 +23,7 @@ from .passes.place import place
 from .passes.plan import Plan, plan
 from .passes.ride import ride
 from .passes.share import share
+from .passes.winograd import winograd
 from .symbol import Head
 
 
@@ -32,12 +33,14 @@ class Options:
 
     fuse: bool = True
     mirror: bool = False
+    winograd: int = 4
 
     @staticmethod
     def from_environment() -> Options:
         return Options(
             fuse=os.environ.get("MINIMX_FUSE", "1") != "0",
             mirror=os.environ.get("MXNET_BACKWARD_DO_MIRROR", "0") not in ("", "0"),
+            winograd=int(os.environ.get("MINIMX_WINOGRAD", "4")),
         )
 
 
@@ -104,6 +107,7 @@ def compile_graph(
     graph = show("share", share(graph))
     if options.fuse:
         graph = show("layout", layout(graph))
+        graph = show("winograd", winograd(graph, options.winograd))
         graph = show("ride", ride(graph))
         graph = show("fuse", fuse(graph))
     return graph

@@ -99,6 +99,26 @@ def kernels(executor, train=False):
     return [call.kernel.split(".")[0] for call in executor._programs[train].lowered.calls]
 
 
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("largest", [0, 2, 4])
+def test_winograd_where_it_pays(largest, train):
+    def network(x):
+        return conv(conv(conv(x, "c0"), "c1", 64), "c2", 64, 1)
+
+    shape, req = (2, 16, 16, 16), "write" if train else "null"
+    executor = bind(network, shape, req, winograd=largest)
+    found = kernels(executor, train)
+    expected = {True: 2, False: 1}[train] if largest else 0
+    assert sum(k in ("conv_winograd_forward", "conv_winograd_data_gradient") for k in found) >= expected
+    tiles = {c.args["tile"] for c in executor._programs[train].lowered.calls if c.kernel.startswith("conv_winograd")}
+    assert tiles <= ({2} if train else {2, 4})
+    plain = results(bind(network, shape, req, fuse=False), train)
+    moved = results(executor, train)
+    for name, want in plain.items():
+        atol = 1e-5 * np.abs(want).max()
+        np.testing.assert_allclose(moved[name], want, rtol=1e-3, atol=atol, err_msg=name)
+
+
 def test_channels_move_once_at_the_beginning():
     """One copy for the data, three for the concatenation, and none after the global pool."""
     found = kernels(bind(inception, grad_req="null"))

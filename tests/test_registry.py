@@ -22,8 +22,9 @@ ACCEPTED = "accepted"  # how the documentation of parameters begins that are the
 
 # Kernels that no operator runs.
 FOR_BENCHMARKS = {"peak"}
-# Kernels that only chains of operators run: tests/test_layout.py.
+# Kernels that only chains of operators run, or larger images than cases have: tests/test_layout.py.
 FOR_CHAINS = {"pool_last_forward", "pool_last_backward"}
+FOR_CHAINS |= {f"conv_winograd_{what}" for what in ("weights", "turned", "forward", "data_gradient")}
 
 
 def cases_of(name):

@@ -27,6 +27,17 @@ namespace minimx {
 //   data gradient    the same for (kernel[0] rows, out[1] + 2·kernel[1]·dilate[1] columns, F channels)
 //   weight gradient  up(Π kernel · C · up(F)) + threads · kStripPixels · (up(F) or 512 if that is less, + 32)
 // More than the least lets the kernels work on more rows at once.
+//
+// Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
+// outputs (2 or 4; other kernels ignore it):
+//
+// conv_winograd_weights        w, transformed, scratch
+// conv_winograd_turned         w, transformed, scratch     those of the data gradient
+// conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
+// conv_winograd_data_gradient  dy, transformed, dx, scratch
+//
+// There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the weights what
+// packed ones take; for the others threads · up((tile + 2)² · (C + 80) · tiles), for at least one tile at a time.
 struct ConvLastArgs {
   int64_t batch;
   int64_t channels;
@@ -39,7 +50,8 @@ struct ConvLastArgs {
   Ints pad;
   int64_t activation;
   int64_t scratch;
+  int64_t tile;
 };
-MINIMX_ARGS(ConvLastArgs, batch, channels, filters, in, out, kernel, stride, dilate, pad, activation, scratch)
+MINIMX_ARGS(ConvLastArgs, batch, channels, filters, in, out, kernel, stride, dilate, pad, activation, scratch, tile)
 
 }  // namespace minimx

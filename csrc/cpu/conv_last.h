@@ -57,6 +57,10 @@ struct Sweep {
   int64_t outputs() const { return images * row.out * column.out; }
 };
 
+inline Sweep forward_sweep(const ConvLastArgs& a) {
+  return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1)};
+}
+
 // Channels that are summed up before the next tap: what a row of taps reads of them stays in the first-level cache.
 constexpr int64_t kChannelsAtOnce = 64;
 

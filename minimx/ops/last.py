@@ -31,6 +31,10 @@ class _Windows(Op, abstract=True):
     pad = Shape()
 
 
+class _Convolving(_Windows, abstract=True):
+    tile = Int(0)  # of Winograd's way; 0 for the direct one
+
+
 def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> dict[str, Any]:
     """The arguments for images of shape `data` that become images of shape `out`."""
     return {
@@ -45,6 +49,7 @@ def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> d
         "pad": list(p.pad),
         "activation": 0,
         "scratch": scratch,
+        "tile": p.tile,
     }
 
 
@@ -55,7 +60,16 @@ def sweep_scratch(threads: int, rows: int, columns: int, depth: int, taps: int, 
     return threads * up(runs + up(max(rows * columns * pixel, min(BOX, whole * columns * pixel))))
 
 
-class PackedWeights(_Windows, abstract=True):
+def winograd_tiles(tile: int, depth: int) -> int:
+    """How many tiles one thread takes at once: what they are transformed to should stay in the second-level cache."""
+    return max(14, 220_000 // ((tile + 2) ** 2 * (depth + 64)))
+
+
+def winograd_scratch(threads: int, tile: int, depth: int) -> int:
+    return threads * up((tile + 2) ** 2 * (depth + 80) * winograd_tiles(tile, depth))
+
+
+class PackedWeights(_Convolving, abstract=True):
     """Weights in the order in which the kernels read them; turned: those of the data gradient."""
 
     name = "_conv_last_weights"
@@ -65,18 +79,22 @@ class PackedWeights(_Windows, abstract=True):
     def output_shapes(self, p, ins):
         (filters, channels, *kernel) = ins[0]
         rows, width = (filters, channels) if p.turned else (channels, filters)
-        return [(product(kernel) * rows * up(width, WIDE),)]
+        return [((p.tile + 2) ** 2 * rows * up(width, WIDE) if p.tile else product(kernel) * rows * up(width, WIDE),)]
 
     def lower(self, p, node, emit):
         (weight,), (out,) = node.inputs, node.outputs
         filters, channels = weight.shape[:2]
+        # Any image will do that the window fits into once.
         args = geometry(p, (1, *p.kernel, channels), (1, 1, 1, filters), 0)
+        args["pad"] = [0, 0]
+        scratch = 9 * up(filters, WIDE) * up(channels, WIDE) * ITEM_SIZES[out.dtype] if p.tile else 0
+        kernel = ("conv_winograd_" if p.tile else "conv_last_") + ("turned" if p.turned else "weights")
         kept = emit.keep(weight, out)
-        emit("conv_last_turned" if p.turned else "conv_last_weights", weight.dtype, args, [weight], [out])
+        emit(kernel, weight.dtype, args, [weight], [out], scratch=scratch)
         emit.calls[-1].kept = kept
 
 
-class ConvLast(_Windows, abstract=True):
+class ConvLast(_Convolving, abstract=True):
     """The convolution itself."""
 
     name = "_conv_last"
@@ -94,12 +112,16 @@ class ConvLast(_Windows, abstract=True):
     def lower(self, p, node, emit):
         (data, weight, *rest), (out,) = node.inputs, node.outputs
         rows = (p.kernel[0] - 1) * p.dilate[0] + 1
-        elements = sweep_scratch(
-            emit.threads, rows, data.shape[2] + 2 * p.pad[1], data.shape[3], product(p.kernel), data.shape[1] + rows
-        )
+        if p.tile:
+            elements = winograd_scratch(emit.threads, p.tile, data.shape[3])
+        else:
+            columns = data.shape[2] + 2 * p.pad[1]
+            elements = sweep_scratch(
+                emit.threads, rows, columns, data.shape[3], product(p.kernel), data.shape[1] + rows
+            )
         bias, scale = [*rest, None, None][:2]
         emit(
-            "conv_last_forward",
+            "conv_winograd_forward" if p.tile else "conv_last_forward",
             out.dtype,
             geometry(p, data.shape, out.shape, elements),
             [data, weight, bias, None, scale],
@@ -108,7 +130,7 @@ class ConvLast(_Windows, abstract=True):
         )
 
 
-class ConvLastDataGradient(_Windows, abstract=True):
+class ConvLastDataGradient(_Convolving, abstract=True):
     name = "_conv_last_data_gradient"
     inputs = ("grad", "weight")
     shape = Shape()
@@ -121,10 +143,13 @@ class ConvLastDataGradient(_Windows, abstract=True):
         rows = (p.kernel[0] - 1) * p.dilate[0] + 1
         columns = max(grad.shape[2], -(-out.shape[2] // p.stride[1])) + 2 * p.kernel[1] * p.dilate[1]
         whole = max(grad.shape[1], -(-out.shape[1] // p.stride[0])) + 2 * rows
-        elements = sweep_scratch(emit.threads, rows, columns, grad.shape[3], product(p.kernel), whole)
+        if p.tile:
+            elements = winograd_scratch(emit.threads, p.tile, grad.shape[3])
+        else:
+            elements = sweep_scratch(emit.threads, rows, columns, grad.shape[3], product(p.kernel), whole)
         args = geometry(p, out.shape, grad.shape, elements)
         emit(
-            "conv_last_data_gradient",
+            "conv_winograd_data_gradient" if p.tile else "conv_last_data_gradient",
             out.dtype,
             args,
             [grad, weight],
@@ -133,7 +158,7 @@ class ConvLastDataGradient(_Windows, abstract=True):
         )
 
 
-class ConvLastWeightGradient(_Windows, abstract=True):
+class ConvLastWeightGradient(_Convolving, abstract=True):
     name = "_conv_last_weight_gradient"
     inputs = ("data", "grad")
 
@@ -211,7 +236,7 @@ POOL, POOL_GRADIENT = PoolLast(), PoolLastGradient()
 
 
 def make(op: Op, inputs: Sequence[Value], **params: Any) -> Value:
-    return apply_op(op, inputs, op.Params(**params)).outputs[0]
+    return apply_op(op, inputs, op.Params(**{name: op.params[name].default for name in op.params} | params)).outputs[0]
 
 
 def suits(node: Node) -> bool:

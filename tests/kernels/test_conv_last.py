@@ -29,7 +29,7 @@ CASES = [
 ]
 
 
-def args(r, scratch, activation=0):
+def args(r, scratch, activation=0, tile=0):
     return {
         "batch": r.batch,
         "channels": r.channels,
@@ -42,6 +42,7 @@ def args(r, scratch, activation=0):
         "pad": list(r.pad),
         "activation": activation,
         "scratch": scratch,
+        "tile": tile,
     }
 
 
@@ -194,6 +195,81 @@ def test_relu_keeps_nan(rng):  # noqa: F811
     operands = [to_last(x), packed(r, w), None, None, None]
     y = to_first(run("conv_last_forward", r, elements, operands, (r.batch, *r.out, r.filters), RELU))
     assert np.isnan(y[0, :, :2, :2]).all() and np.isfinite(y[0, :, 2:, 2:]).all()
+
+
+# ---- Winograd -----------------------------------------------------------------------------------------------------------
+
+WINDOW = ((3, 3), (1, 1), (1, 1))
+TILED = [
+    (2, 32, 48, 1, (14, 14), *WINDOW, (1, 1)),
+    (1, 130, 70, 1, (7, 9), *WINDOW, (1, 1)),
+    (3, 5, 16, 1, (9, 10), *WINDOW, (0, 0)),
+    (1, 3, 20, 1, (5, 5), *WINDOW, (2, 2)),
+    (1, 16, 16, 1, (3, 3), *WINDOW, (0, 0)),
+    (2, 40, 100, 1, (31, 3), *WINDOW, (1, 2)),
+]
+
+
+def by_winograd(r, tile, dtype, operands, weights, backward, workers, tiles, activation=0):
+    depth, width = (r.filters, r.channels) if backward else (r.channels, r.filters)
+    elements = workers * last.up((tile + 2) ** 2 * (depth + 80) * tiles)
+    transformed = np.full((tile + 2) ** 2 * depth * last.up(width, 16) + 64, np.nan, dtype)
+    scratch = np.full(9 * depth * last.up(width, 16) + 64, np.nan, dtype)
+    making = f"conv_winograd_{'turned' if backward else 'weights'}.{weights.dtype}"
+    _core.run_kernel(making, args(r, 0, tile=tile), [weights, transformed, scratch])
+    assert np.isnan(transformed[-64:]).all() and np.isnan(scratch[-64:]).all()
+    out = np.full((r.batch, *(r.size if backward else r.out), width), np.nan, dtype)
+    scratch = np.full(elements + 4096, np.nan, dtype)
+    kernel = f"conv_winograd_{'data_gradient' if backward else 'forward'}.{weights.dtype}"
+    operands = [operands[0], transformed, *operands[1:], out, scratch]
+    _core.run_kernel(kernel, args(r, elements, activation, tile), operands)
+    assert np.isnan(scratch[elements:]).all()
+    return to_first(out)
+
+
+@pytest.mark.parametrize("tiles", [1, 30], ids=["a tile at a time", "many tiles"])
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", TILED, ids=str)
+def test_winograd(case, dtype, tile, tiles, threads, rng):  # noqa: F811
+    r = Reference(case)
+    x, w, dy = (rng.standard_normal(s).astype(dtype) for s in (r.x_shape, r.w_shape, r.y_shape))
+    bias, scale = (rng.standard_normal(r.filters).astype(dtype) for _ in range(2))
+    # Tiles of four multiply by up to 8 and take differences: a few bits more than a sum.
+    terms = r.channels * 9 * {2: 1, 4: 100}[tile]
+    y = by_winograd(r, tile, dtype, [to_last(x), None, None, None], w, False, threads, tiles)
+    check(y, r.forward(x, w), terms)
+    riders = [bias, to_last(dy), scale]
+    y = by_winograd(r, tile, dtype, [to_last(x), *riders], w, False, threads, tiles, RELU)
+    column = (slice(None), None, None)
+    check(y, np.maximum(r.forward(x, w) * scale[column] + bias[column] + dy, 0), terms)
+    dx = by_winograd(r, tile, dtype, [to_last(dy)], w, True, threads, tiles)
+    check(dx, r.data_gradient(dy, w), r.filters * 9 * {2: 1, 4: 100}[tile])
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_winograd_gives_the_same_on_any_number_of_threads(tile, rng):  # noqa: F811
+    r = Reference(TILED[0])
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape))
+    before, results = _core.thread_count(), []
+    for count in (1, 2, 3):
+        _core.set_thread_count(count)
+        results.append(by_winograd(r, tile, np.float32, [to_last(x), None, None, None], w, False, count, 20, 3))
+    _core.set_thread_count(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_small_tiles_are_as_exact_as_a_sum(rng):  # noqa: F811
+    """The reason why they may be used in training."""
+    r = Reference((1, 256, 32, 1, (12, 12), *WINDOW, (1, 1)))
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape))
+    want, workers = r.forward(x, w), _core.thread_count()
+    elements = least(r, "forward", workers) + (1 << 18)
+    operands = [to_last(x), packed(r, w), None, None, None]
+    direct = to_first(run("conv_last_forward", r, elements, operands, (r.batch, *r.out, r.filters)))
+    tiled = by_winograd(r, 2, np.float32, [to_last(x), None, None, None], w, False, workers, 20)
+    assert np.square(tiled - want).mean() < np.square(direct - want).mean()
 
 
 # ---- pooling ------------------------------------------------------------------------------------------------------------
