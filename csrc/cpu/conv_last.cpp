@@ -322,10 +322,14 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 64) / (wide + 32)) / pixels);
   const int64_t strips = ceil_div(rows, at_once);
   const Bands bands(s);
-  const int64_t blocks = ceil_div(s.width, kFiltersAtOnce), work = s.outputs() * terms * s.width;
+  const int64_t work = s.outputs() * terms * s.width;
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
-  // The bands are dealt out: every thread sums up its own terms over all pixels.
-  const int64_t share = lesser(bands.count, alone ? 1 : 2 * static_cast<int64_t>(context.threads));
+  // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
+  // packed by all of them.
+  const int64_t workers = alone ? 1 : context.threads * (work > 256 * kWorthATask ? 2 : 1);
+  const bool by_filters = workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
+  const int64_t share = by_filters ? 1 : lesser(bands.count, workers);
+  const int64_t blocks = greater(by_filters ? workers : 1, ceil_div(s.width, kFiltersAtOnce));
   parallel(context, share * blocks, [&](int64_t task, int thread) {
     const int64_t f0 = begin_of(task / share, ceil_div(s.width, L), blocks) * L;
     const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
