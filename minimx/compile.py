@@ -26,7 +26,6 @@ from .passes.ride import ride
 from .passes.share import share
 from .symbol import Head
 
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
