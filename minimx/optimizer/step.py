@@ -39,9 +39,11 @@ class OptimizerStep(TrainStep):
     def share_states(self, states: dict[Any, Any]) -> None:
         """Works on these states from now on (an Updater's, or loaded ones)."""
         self.optimizer_states = states
+        own: dict[str, list[str]] = {name: [] for name in self._indices}
+        for key in self.states:
+            own[key.rpartition(".")[0]].append(key)
         for name, index in self._indices.items():
-            own = [key for key in self.states if key.rpartition(".")[0] == name]
-            for key, state in zip(own, flat(states[index]), strict=True):
+            for key, state in zip(own[name], flat(states[index]), strict=True):
                 self.bind_state(key, state)
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
