@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ..executor import Executor
@@ -30,6 +31,8 @@ class OptimizerStep(TrainStep):
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
         self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
+        self._order = list(self._indices.values())
+        self._seen: tuple | None = None  # what the numbers were written for
         self.optimizer_states = {
             index: optimizer.create_state_multi_precision(index, executor.arg_dict[name])
             for name, index in self._indices.items()
@@ -48,10 +51,28 @@ class OptimizerStep(TrainStep):
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
         optimizer = self.optimizer
+        if self._seen is not None and self._seen == self._steering():
+            optimizer._update_count(self._order)
+            return super().__call__(**feeds)
         for name, index in self._indices.items():
             optimizer._update_count(index)
             for key, number in optimizer.numbers(index).items():
                 place = f"{name}.{key}"
                 if self._written.get(place) != number:
                     self._numbers[place][:] = self._written[place] = number
+        if self._is_steady:
+            self._seen = copy.deepcopy(self._steering())
         return super().__call__(**feeds)
+
+    @property
+    def _is_steady(self) -> bool:
+        """Whether the numbers of an update follow from `_steering` alone."""
+        optimizer, kind = self.optimizer, type(self.optimizer)
+        own = ("numbers", "learning_rate", "_get_lr", "_get_wd", "_factor", "_update_count")
+        inherited = all(getattr(kind, name) is getattr(Optimizer, name) for name in own)
+        return inherited and optimizer.lr_scheduler is None and not optimizer.param_dict
+
+    def _steering(self) -> tuple:
+        """What a user may change between steps."""
+        o = self.optimizer
+        return (o.lr, o.wd, o.rescale_grad, o.lr_scheduler, o.lr_mult, o.wd_mult, o.idx2name, o.param_dict)
