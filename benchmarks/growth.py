@@ -184,8 +184,7 @@ def picture(path: str, options) -> None:
     sizes = [int(n) for n in np.unique(np.geomspace(100, 2501, 12).astype(int))]
     lines: dict[str, list[tuple[int, float]]] = {}
     for n in sizes:
-        result = harness.compete(gemm.row(f"{n}x{n}x{n}"), options.rounds, options.seconds)
-        harness.show(result)
+        (result,) = harness.measure([gemm.row(f"{n}x{n}x{n}")], options)
         for name, speed in result["speeds"].items():
             lines.setdefault(name, []).append((n, 2.0 * n**3 / speed["median"] / 1e9))
     figure, axes = pyplot.subplots(figsize=(7, 4.5))

@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -265,7 +266,7 @@ def machine() -> dict[str, Any]:
 def parser(text: str | None) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--only", default="", help="rows whose names contain one of these, with commas in between")
+    made.add_argument("--only", default="", help="rows with a word that begins with one of these, with commas in between")
     made.add_argument("--contenders", default="", help=f"of {', '.join(CONTENDERS)}, with commas in between")
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=0.5, help="how long a turn is")
@@ -276,7 +277,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
 def chosen(rows: Sequence[Row], options: argparse.Namespace) -> list[Row]:
     """The rows and contenders that the command line asks for."""
     wanted = [w.strip() for w in options.only.split(",") if w.strip()]
-    rows = [r for r in rows if not wanted or any(w in r.name for w in wanted)]
+    rows = [r for r in rows if not wanted or any(re.search(rf"\b{re.escape(w)}", r.name) for w in wanted)]
     names = [c.strip() for c in options.contenders.split(",") if c.strip()]
     for row in rows:
         if names:

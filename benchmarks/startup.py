@@ -35,10 +35,10 @@ import json, sys
 sys.path.insert(0, {folder!r})
 import with_{library} as library
 work = json.load(open({file!r}))
-kind = "train" if hasattr(library, "train") else "infer"
-if kind == "infer":
-    work.pop("optimizer")
-getattr(library, kind)(**work)(1)
+if hasattr(library, "train"):
+    library.train(**work, checked=False)(1)
+else:
+    library.infer(work["symbol"], work["shapes"])
 """
 
 SIZE = """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _core
 from .context import Context
@@ -25,6 +27,24 @@ from .passes.ride import ride
 from .passes.share import share
 from .passes.winograd import winograd
 from .symbol import Head
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def uncollected(function: Function) -> Function:
+    """Switches the cycle collector off meanwhile: it would walk over the growing graph again and again and find nothing."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not gc.isenabled():
+            return function(*args, **kwargs)
+        gc.disable()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            gc.enable()
+
+    return run  # type: ignore[return-value]
 
 
 @dataclass
@@ -57,6 +77,7 @@ class Compiled:
     graph: Graph
 
 
+@uncollected
 def compile_symbol(
     heads: Sequence[Head],
     shapes: Mapping[str, Shape],
@@ -79,6 +100,7 @@ def compile_symbol(
     return link_graph(compile_graph(graph, device, groups, options), share_with)
 
 
+@uncollected
 def differentiate(
     heads: Sequence[Head],
     shapes: Mapping[str, Shape],
@@ -95,6 +117,7 @@ def differentiate(
     return show("gradient", gradient(graph, grad_req, options.mirror, heads_used))
 
 
+@uncollected
 def compile_graph(
     graph: Graph, device: Device, groups: Mapping[str, Device] | None = None, options: Options | None = None
 ) -> Graph:
@@ -113,6 +136,7 @@ def compile_graph(
     return graph
 
 
+@uncollected
 def link_graph(
     graph: Graph,
     share_with: _core.Program | None = None,

@@ -219,6 +219,8 @@ def unify(a: Shape, b: Shape, what: str = "shapes") -> Shape:
     """The one shape that both describe."""
     if a is None or b is None:
         return b if a is None else a
+    if a == b:
+        return a
     if len(a) != len(b):
         raise ShapeError(f"{what} {a} and {b} have different numbers of dimensions")
     merged = []

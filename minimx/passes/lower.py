@@ -6,6 +6,7 @@ another buffer (reshapes and leading-axis slices cost nothing).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -258,15 +259,13 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
     _lower_nodes(forward, emit)
     for i, value in enumerate(graph.outputs):
         _deliver(value, ("out", i), emit)
-    for target, value in graph.early_updates:
-        _update(target, value, emit)
+    _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
     done = set(forward)
     _lower_nodes([n for n in topological(_backward_order(graph, done)) if n not in done], emit)
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
-    for target, value in graph.updates:
-        _update(target, value, emit)
+    _update_all(graph.updates, emit)
     steps = [
         Call("random_step", "random_step", {}, [], [state], device, "random") for device, state in emit.random.items()
     ]
@@ -311,30 +310,58 @@ def _deliver(value: Value, key: Key, emit: Emit, home: Device | None = None) -> 
     emit.node = None
 
 
-def _update(target: Value, value: Value, emit: Emit) -> None:
-    """Writes a state's new value into the state: in place when nothing reads the old one any more, else by a copy."""
+class _Uses:
+    """Which calls read and write every root buffer, while updates find their places."""
+
+    def __init__(self) -> None:
+        self.reads: dict[Buffer, list[int]] = defaultdict(list)
+        self.writes: dict[Buffer, list[int]] = defaultdict(list)
+        self.seen = 0
+
+    def look_at(self, calls: Sequence[Call]) -> None:
+        """Takes in the calls that have been added since the last time."""
+        for i in range(self.seen, len(calls)):
+            for found, buffers in ((self.reads, calls[i].reads), (self.writes, calls[i].writes)):
+                for root in {b.root()[0] for b in buffers if b is not None}:
+                    found[root].append(i)
+        self.seen = len(calls)
+
+    def join(self, root: Buffer, home: Buffer) -> None:
+        """`root` has become a part of `home`."""
+        for found in (self.reads, self.writes):
+            found[home] += found.pop(root, [])
+
+
+def _update_all(updates: Sequence[tuple[Value, Value]], emit: Emit) -> None:
+    """Writes the new values of states into the states."""
+    uses = _Uses()
+    for target, value in updates:
+        uses.look_at(emit.calls)
+        _update(target, value, emit, uses)
+
+
+def _update(target: Value, value: Value, emit: Emit, uses: _Uses) -> None:
+    """One state: in place when nothing reads the old value any more, else by a copy."""
     home = emit.buffer(target)
     buffer = emit.buffer(value)
     root, offset = buffer.root()
     alone = root.bound is None and offset == 0 and root.nbytes == home.nbytes and root.device == home.device
-    if alone and _may_write_at_once(root, home, emit.calls):
+    if alone and _may_write_at_once(root, home, emit.calls, uses):
         root.parent, root.offset = home, 0
+        uses.join(root, home)
         return
     emit.node = value.node if value.node.op else None
     emit.copy(buffer, home)
     emit.node = None
 
 
-def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call]) -> bool:
+def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call], uses: _Uses) -> bool:
     """Whether the call that makes `root` may write to `home` instead: no later call, nor it itself, needs the old value."""
-    writers = [i for i, c in enumerate(calls) if any(w.root()[0] is root for w in c.writes)]
+    writers = uses.writes[root]
     if len(writers) != 1:
         return False
     call = calls[writers[0]]
     for i, read in enumerate(call.reads):
         if read is not None and read.root()[0] is home and i not in call.inplace:
             return False
-    for later in calls[writers[0] + 1 :]:
-        if any(r is not None and r.root()[0] is home for r in later.reads):
-            return False
-    return True
+    return all(reader <= writers[0] for reader in uses.reads[home])
