@@ -147,7 +147,7 @@ class Pick(Op):
     def lower(self, p, node, emit):
         data, index = node.inputs
         outer, axis, inner = around(data.shape, normalize_axis(p.axis, data.ndim))
-        args = {"outer": outer, "axis": axis, "inner": inner, "mode": MODES[p.mode]}
+        args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": MODES[p.mode]}
         emit("pick", item(data), args, [data, emit.cast(index, "int64")], node.outputs)
 
 
@@ -175,7 +175,7 @@ class Place(Op):
     def lower(self, p, node, emit):
         values, index = node.inputs
         outer, axis, inner = around(node.outputs[0].shape, p.axis)
-        args = {"outer": outer, "axis": axis, "inner": inner, "mode": MODES[p.mode], "keep": 0}
+        args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": MODES[p.mode], "keep": 0}
         emit("place", item(values), args, [values, emit.cast(index, "int64")], node.outputs)
 
 
@@ -228,7 +228,7 @@ class FillElement0Index(Op):
     def lower(self, p, node, emit):
         (lhs, mhs, rhs), out = node.inputs, node.outputs[0]
         emit.copy(lhs, out)
-        args = {"outer": lhs.shape[0], "axis": lhs.shape[1], "inner": 1, "mode": MODES["clip"], "keep": 1}
+        args = {"outer": lhs.shape[0], "axis": lhs.shape[1], "count": 1, "inner": 1, "mode": MODES["clip"], "keep": 1}
         emit("place", item(lhs), args, [mhs, emit.cast(rhs, "int64")], [out])
 
 
