@@ -79,6 +79,7 @@ class ScatterAdd(Op):
 class Embedding(Op):
     """Turns each number of `data` into a row of the weight matrix. Numbers out of range are clipped."""
 
+    aliases = ("_contrib_SparseEmbedding",)
     inputs = ("data", "weight")
     partial_shapes = True
     input_dim = Int(doc="number of rows: numbers in data count from 0 to input_dim - 1", min=1)
@@ -265,6 +266,29 @@ class OneHot(Op):
             "off": bits(p.off_value, out.dtype),
         }
         emit("one_hot", item(out), args, [emit.cast(indices, "int64")], [out])
+
+
+class OneHotEncode(Op):
+    """`one_hot` of a vector in the shape of the second array."""
+
+    name = "_onehot_encode"
+    inputs = ("lhs", "rhs")
+
+    def output_shapes(self, p, ins):
+        indices, shape = ins
+        if len(indices) != 1 or len(shape) != 2 or shape[0] != indices[0]:
+            raise ShapeError("lhs must be a vector and rhs a matrix with as many rows")
+        return [shape]
+
+    def infer_types(self, p, ins, outs):
+        share_dtype(ins, outs, of=[1])
+
+    def gradient(self, p, node, grads):
+        return [None, None]
+
+    def expand(self, p, node, train):
+        indices, out = node.inputs[0], node.outputs[0]
+        return [apply("one_hot", [indices], depth=out.shape[1], dtype=out.dtype)]
 
 
 # ---- several indices at once ---------------------------------------------------------------------------------------------

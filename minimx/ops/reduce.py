@@ -190,6 +190,7 @@ class _SumSquares(_AlongAxes):
     """The sum of the squares of the elements along axes."""
 
     name = "_sum_squares"
+    aliases = ("_square_sum",)
     kernel = "sum_squares"
 
     def gradient(self, p, node, grads):
