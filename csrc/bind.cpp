@@ -8,6 +8,7 @@
 
 #include "array.h"
 #include "device.h"
+#include "pack.h"
 #include "program.h"
 #include "storage.h"
 #include "threads.h"
@@ -236,6 +237,15 @@ PYBIND11_MODULE(_core, m) {
         run_kernel(name, args, operands, on ? *on : device("cpu", 0));
       },
       py::arg("name"), py::arg("args"), py::arg("operands"), py::arg("device") = nullptr);
+
+  m.def(
+      "pack",
+      [](const std::vector<std::tuple<int64_t, int64_t, int64_t>>& lifetimes) {
+        std::vector<Lifetime> found;
+        for (const auto& [bytes, first, last] : lifetimes) found.push_back({bytes, first, last});
+        return pack(found);
+      },
+      py::arg("lifetimes"), py::call_guard<py::gil_scoped_release>());
 
   m.def("seed", [](uint64_t seed) { generator() = {seed, 0}; });
   m.def("random_state", [] { return py::make_tuple(generator().seed, generator().step); });

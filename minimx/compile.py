@@ -17,6 +17,7 @@ from .passes.fold import fold
 from .passes.fuse import fuse
 from .passes.gradient import gradient, state_updates
 from .passes.infer import infer
+from .passes.layout import layout
 from .passes.lower import Buffer, Call, Key, Lowered, lower
 from .passes.place import place
 from .passes.plan import Plan, plan
@@ -102,6 +103,7 @@ def compile_graph(
     graph = show("place", place(graph, device, groups))
     graph = show("share", share(graph))
     if options.fuse:
+        graph = show("layout", layout(graph))
         graph = show("ride", ride(graph))
         graph = show("fuse", fuse(graph))
     return graph

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base import ITEM_SIZES, ShapeError
-from ..graph import Value, apply
-from ..op import Op, normalize_axis, product, share_dtype
+from ..graph import Value, apply, apply_op
+from ..op import LAST_AXES, Op, normalize_axis, product, share_dtype
 from ..params import Bool, Enum, Int, Shape
 from .elemwise import F
 
@@ -87,6 +87,18 @@ class Reduction(Op, abstract=True):
         wide = x if x.dtype in SUMMED else F.Cast(x, dtype="int32")
         result = apply(name, [wide], **p._asdict())
         return [result if wide is x else F.Cast(result, dtype=x.dtype)]
+
+    def channels_last(self, p, node, moved, plain):
+        axes = self.axes(p, node.inputs[0].ndim)
+        if node.inputs[0].ndim != 4:
+            return None
+        kept = [LAST_AXES[d] for d in range(4) if d not in axes]
+        if not p.keepdims and kept != sorted(kept):
+            return None
+        new = {"axis": tuple(sorted(LAST_AXES[d] for d in axes))} | (
+            {"exclude": False} if "exclude" in self.params else {}
+        )
+        return list(apply_op(self, [moved(node.inputs[0])], p._replace(**new)).outputs) if axes else None
 
     def scale(self, p: Any, shape: Sequence[int]) -> float:
         return 1.0
