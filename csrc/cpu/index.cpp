@@ -129,9 +129,13 @@ void scatter_add(const GatherArgs& a, void* const* buffers, const Context& conte
 
 template <class T>
 void gather_nd(const GatherNdArgs& a, void* const* buffers, const Context& context) {
-  const NdRows row{static_cast<const int64_t*>(buffers[1]), a.dims, a.count};
-  gather_rows(static_cast<const T*>(buffers[0]), static_cast<T*>(buffers[2]), 1, product(a.dims), a.count, a.inner, row,
-              context);
+  const auto* indices = static_cast<const int64_t*>(buffers[1]);
+  const auto run = [&](const auto& row) {
+    gather_rows(static_cast<const T*>(buffers[0]), static_cast<T*>(buffers[2]), 1, product(a.dims), a.count, a.inner,
+                row, context);
+  };
+  if (a.dims.n == 1) return run(AxisRows{indices, a.dims[0], kWrap});
+  run(NdRows{indices, a.dims, a.count});
 }
 
 template <class Combine, class T>
