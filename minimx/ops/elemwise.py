@@ -168,8 +168,8 @@ class _WithScalar(Elementwise, abstract=True):
     is_int = Bool(True, doc="whether the scalar is an integer; with a fraction, integer data gives float64")
 
     def infer_types(self, p, ins, outs):
-        if not p.is_int and ins[0] and ins[0] not in FLOATS:
-            outs[0] = "float64"
+        if ins[0] and ins[0] not in FLOATS and (ins[0] == "bool" or not p.is_int):
+            outs[0] = "int64" if p.is_int else "float64"
         else:
             super().infer_types(p, ins, outs)
 
@@ -466,6 +466,8 @@ class AmpMulticast(Op):
             order = [t for t in ("float16", "bfloat16", "float32", "float64") if t in ins]
             if order:
                 outs[:] = [order[0 if p.cast_narrow else -1]] * len(outs)
+            else:
+                outs[:] = ins
 
     def expand(self, p, node, train):
         return [F.amp_cast(v, dtype=out.dtype) for v, out in zip(node.inputs, node.outputs, strict=True)]

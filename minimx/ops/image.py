@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base import FLOATS, ParameterError, ShapeError
+from ..base import FLOATS, ParameterError, ShapeError, TypeInferenceError
 from ..graph import Value
 from ..op import Op
 from ..params import Bool, Float, Floats, Int, Shape
@@ -227,6 +227,11 @@ def limited(value: Value, dtype: str) -> Value:
 
 class _Colours(_Image, abstract=True):
     channels = (1, 3)
+
+    def infer_types(self, p, ins, outs):
+        if "bool" in (*ins, *outs):
+            raise TypeInferenceError("an image of bool has no colours")
+        super().infer_types(p, ins, outs)
 
     def change(self, p: Any, data: Value) -> Value:
         """The image with other colours, as float32."""

@@ -20,7 +20,7 @@ class CumSum(Op):
     inputs = ("a",)
     partial_shapes = True
     axis = Int(None, doc="the axis to add along; None adds up the flattened array")
-    dtype = DType(None, doc="dtype of the sums; None: of the data")
+    dtype = DType(None, doc="dtype of the sums; None: of the data, int64 for bool")
 
     def output_shapes(self, p, ins):
         (shape,) = ins
@@ -30,8 +30,8 @@ class CumSum(Op):
         return [shape]
 
     def infer_types(self, p, ins, outs):
-        if p.dtype:
-            outs[0] = p.dtype
+        if p.dtype or ins[0] == "bool":
+            outs[0] = p.dtype or "int64"
         else:
             share_dtype(ins, outs)
 
@@ -42,7 +42,7 @@ class CumSum(Op):
         if out.dtype in SUMMED or out.dtype in ("float16", "bfloat16"):
             wide = out.dtype if out.dtype in SUMMED else "float32"
         else:
-            wide = "int32"
+            wide = "int32"  # which bytes wrap around in as they would by themselves
         x = x if x.dtype == wide else F.Cast(x, dtype=wide)
         y = F._running_sum(x, axis=normalize_axis(p.axis or 0, x.ndim))
         return [y if out.dtype == wide else F.Cast(y, dtype=out.dtype)]
