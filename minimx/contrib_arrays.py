@@ -1,11 +1,13 @@
-"""Functions of mx.nd.contrib that update weights by lists of arrays."""
+"""Functions of mx.nd.contrib that take arrays only: updates of weights in lists, and a sampler of classes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from .api import array_function
+from .context import Context, current_context
 from .ndarray import NDArray
 from .ndarray.creation import full
 
@@ -153,6 +155,27 @@ def multi_mp_lamb_update(
     return _call("_multi_mp_lamb_update", *arrays, num_tensors=num_tensors or len(weights), **kwargs)
 
 
+def rand_zipfian(
+    true_classes: NDArray, num_sampled: int, range_max: int, ctx: Context | None = None
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Draws classes of which class c has the probability log((c + 2) / (c + 1)) / log(range_max + 1).
+
+    Returns them, and how often each of `true_classes` and of those drawn is expected among so many.
+    """
+    whole = math.log(range_max + 1)
+    ctx = ctx or current_context()
+    uniform = array_function("_random_uniform")(
+        low=0.0, high=whole, shape=(num_sampled,), dtype="float64", ctx=str(ctx)
+    )
+    drawn = (uniform.exp() - 1).astype("int64") % range_max
+
+    def expected(classes: NDArray) -> NDArray:
+        wide = classes.as_in_context(ctx).astype("float64")
+        return ((wide + 2) / (wide + 1)).log() * (num_sampled / whole)
+
+    return drawn, expected(true_classes), expected(drawn)
+
+
 FUNCTIONS = {
     f.__name__: f
     for f in (
@@ -162,5 +185,6 @@ FUNCTIONS = {
         multi_lamb_update,
         multi_mp_adamw_update,
         multi_mp_lamb_update,
+        rand_zipfian,
     )
 }
