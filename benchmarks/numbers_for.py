@@ -74,3 +74,9 @@ def repeated(call: Callable[[], object], wait: Callable[[object], object] | None
             wait(found)
 
     return run
+
+
+def definite(shape: Sequence[int]) -> np.ndarray:
+    """Symmetric matrices with positive eigenvalues, none of them small."""
+    a = np.random.default_rng(0).standard_normal(tuple(shape), np.float32)
+    return a @ a.swapaxes(-1, -2) / np.float32(shape[-1]) + np.eye(shape[-1], dtype=np.float32)

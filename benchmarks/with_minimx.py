@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ops_mxnet
 from numbers_for import INPUTS, batches, first_results, matrices, operands, parameters, repeated
 
 import minimx as mx
@@ -114,3 +115,7 @@ def array(op, shape, held):
 def eager_add():
     a = mx.nd.ones((2, 2))
     return repeated(lambda: a + 1)
+
+
+def operator(op, shape):
+    return ops_mxnet.operator(mx, op, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mxnet as mx
+import ops_mxnet
 from numbers_for import INPUTS, batches, first_results, matrices, operands, parameters, repeated
 
 
@@ -136,3 +137,7 @@ def array(op, shape, held):
 def eager_add():
     a = mx.nd.ones((2, 2))
     return repeated(lambda: a + 1, lambda found: mx.nd.waitall())
+
+
+def operator(op, shape):
+    return ops_mxnet.operator(mx, op, shape)

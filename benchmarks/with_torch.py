@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ops_torch
 import torch
 import torch.nn.functional as F
 from numbers_for import INPUTS, batches, first_results, matrices, operands, parameters, repeated
@@ -220,3 +221,7 @@ def array(op, shape, held, compile=False):
 def eager_add(compile=False):
     a = torch.ones(2, 2)
     return repeated(lambda: a + 1)
+
+
+def operator(op, shape):
+    return ops_torch.operator(op, shape)

@@ -35,9 +35,9 @@ def _written(namespace: str) -> dict[str, Any]:
         functions = {name: getattr(random, name) for name in random.__all__ if name != "seed"}
         return {**functions, "current_context": current_context}
     if namespace == "contrib":
-        from ..contrib_functions import FUNCTIONS
+        from .. import contrib_arrays, contrib_functions
 
-        return FUNCTIONS
+        return {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS}
     return {}
 
 

@@ -13,6 +13,7 @@ from .elemwise import F
 
 SUMMED = frozenset({"float16", "bfloat16", "float32", "float64", "int32", "int64"})  # dtypes that kernels fold
 REALS = SUMMED - {"int32", "int64"}
+BYTES = {"uint8": 256, "int8": 128}  # positions that small integers can hold
 MAX_WIDTH = 512  # columns that csrc/cpu/reduce.cpp folds as one unit
 
 
@@ -202,6 +203,7 @@ class _SumSquares(_AlongAxes):
     """The sum of the squares of the elements along axes."""
 
     name = "_sum_squares"
+    aliases = ("_square_sum",)
     kernel = "sum_squares"
 
     def gradient(self, p, node, grads):
@@ -267,9 +269,6 @@ class _Position(Op, abstract=True):
             raise ShapeError("there is nothing to search in an empty array")
         return [reduced_shape(ins[0], axes, p.keepdims)]
 
-    def infer_types(self, p, ins, outs):
-        outs[0] = "float32"
-
     def gradient(self, p, node, grads):
         return [None]
 
@@ -278,26 +277,31 @@ class _Position(Op, abstract=True):
         axes = self.axes(p, source.ndim)
         outer, inner = product(source.shape[: axes[0]]), product(source.shape[axes[-1] + 1 :])
         n = product([source.shape[a] for a in axes])
+        if n > BYTES.get(out.dtype, n):
+            raise ShapeError(f"{out.dtype} cannot hold the positions of {n} elements: cast the data first")
         read = source if source.dtype in SUMMED else emit.cast(source, "int32")
-        emit(self.kernel, read.dtype, {"outer": outer, "n": n, "inner": inner}, [read], [out])
+        found = out if out.dtype == "float32" else emit.temp(out.shape, "float32")
+        emit(self.kernel, read.dtype, {"outer": outer, "n": n, "inner": inner}, [read], [found])
+        if found is not out:
+            emit.alias(out, emit.cast(found, out.dtype))
 
 
 class ArgMax(_Position):
-    """Where the largest element along an axis is (the first of them), as a float32 number."""
+    """Where the largest element along an axis is (the first of them), as a number of the data's dtype."""
 
     name = "argmax"
     kernel = "argmax"
 
 
 class ArgMin(_Position):
-    """Where the smallest element along an axis is (the first of them), as a float32 number."""
+    """Where the smallest element along an axis is (the first of them), as a number of the data's dtype."""
 
     name = "argmin"
     kernel = "argmin"
 
 
 class ArgMaxChannel(Op):
-    """Where the largest element along axis 1 is, as a float32 number."""
+    """Where the largest element along axis 1 is, as a number of the data's dtype."""
 
     name = "argmax_channel"
     partial_shapes = True
@@ -306,9 +310,6 @@ class ArgMaxChannel(Op):
         if len(ins[0]) < 2:
             raise ShapeError("data must have an axis 1")
         return [reduced_shape(ins[0], (1,), False)]
-
-    def infer_types(self, p, ins, outs):
-        outs[0] = "float32"
 
     def gradient(self, p, node, grads):
         return [None]
