@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import _core
 from .base import MXNetError
 from .context import Context, current_context
@@ -23,6 +25,7 @@ __all__ = [
     "randn",
     "seed",
     "shuffle",
+    "shuffler",
     "uniform",
 ]
 
@@ -34,6 +37,16 @@ def seed(seed_state: int, ctx: Context | str = "all") -> None:
     if ctx != "all":
         Context(ctx)
     _core.seed(int(seed_state) & 0xFFFFFFFFFFFFFFFF)
+    global _shuffler
+    _shuffler = np.random.RandomState(int(seed_state) & 0xFFFFFFFF)
+
+
+_shuffler: Any = np.random
+
+
+def shuffler() -> Any:
+    """What iterators shuffle by: NumPy's global generator, as in MXNet, until `seed` is called, which then decides."""
+    return _shuffler
 
 
 def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: Any, out: Any, **given: Any) -> NDArray:
