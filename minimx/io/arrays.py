@@ -74,8 +74,8 @@ class NDArrayIter(RowsIter):
 
     What happens when the rows do not fill the last batch (`last_batch_handle`): `pad` fills it with rows from the start and
     says how many in `pad`; `discard` leaves it out; `roll_over` puts the rest before the next epoch's rows, where `pad`
-    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch: by a generator of its own if a
-    `seed` is given, else by what `mx.random.seed` has seeded, or NumPy's global generator if that was never called.
+    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch, by a generator of its own if a
+    `seed` is given; otherwise the last call of `mx.random.seed` or `np.random.seed` makes the order repeat.
     """
 
     def __init__(
