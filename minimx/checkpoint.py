@@ -32,16 +32,16 @@ def save_checkpoint(
 ) -> None:
     """Writes `prefix-symbol.json` and `prefix-<epoch>.params`. A file appears whole or not at all."""
     if symbol is not None:
-        _write(f"{prefix}-symbol.json", lambda path: symbol.save(path, remove_amp_cast=remove_amp_cast))
+        write_whole(f"{prefix}-symbol.json", lambda path: symbol.save(path, remove_amp_cast=remove_amp_cast))
     host = cpu()
     arrays = {f"arg:{name}": a.as_in_context(host) for name, a in arg_params.items()}
     arrays |= {f"aux:{name}": a.as_in_context(host) for name, a in aux_params.items()}
     path = f"{prefix}-{epoch:04d}.params"
-    _write(path, lambda temporary: nd.save(temporary, arrays))
+    write_whole(path, lambda temporary: nd.save(temporary, arrays))
     logging.info('Saved checkpoint to "%s"', path)
 
 
-def _write(path: str, save: Callable[[str], object]) -> None:
+def write_whole(path: str, save: Callable[[str], object]) -> None:
     """Writes a file under another name first, so that what was there stays until the new one is complete."""
     temporary = f"{path}.{os.getpid()}.new"
     try:
@@ -55,7 +55,11 @@ def _write(path: str, save: Callable[[str], object]) -> None:
 
 def load_params(prefix: str, epoch: int) -> tuple[Params, Params]:
     """The parameters and the auxiliary states of a checkpoint."""
-    path = f"{prefix}-{epoch:04d}.params"
+    return split_params(f"{prefix}-{epoch:04d}.params")
+
+
+def split_params(path: str) -> tuple[Params, Params]:
+    """The parameters and the auxiliary states in a file."""
     found: dict[str, Params] = {"arg": {}, "aux": {}}
     saved = nd.load(path)
     if not isinstance(saved, dict):
