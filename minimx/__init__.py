@@ -56,6 +56,7 @@ _NAMES = {
     "NDArray": "ndarray",
     "Symbol": "symbol",
     "TrainStep": "step",
+    "mlp": "feedforward",
 }
 
 __all__ = [
