@@ -1,6 +1,7 @@
 """Module: the numbers of MXNet, and every way to take the same steps."""
 
 import logging
+import pickle
 import re
 from collections import namedtuple
 
@@ -468,6 +469,39 @@ def test_checkpoints_go_on_where_training_stopped(tmp_path, caplog):
     assert_same(values(two), values(one), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("names", [False, True])
+def test_states_that_mxnet_wrote(tmp_path, names):
+    one, two = bound(), bound()
+    run(one, "fused", 5)
+    # Its arrays pickle like ours, under another module's name; modules on several devices number states by names.
+    written = {one._param_names[i] if names else i: a for i, a in one._updater.states.items()}
+    text = pickle.dumps(written, protocol=0).replace(b"minimx.ndarray.ndarray", b"mxnet.ndarray.ndarray")
+    assert b"mxnet" in text
+    (tmp_path / "net.states").write_bytes(text)
+    two.set_params(*one.get_params())
+    two.load_optimizer_states(str(tmp_path / "net.states"))
+    assert_same(run(two, "fused", 5)[0], run(one, "fused", 5)[0])
+
+
+def test_what_programs_for_mxnet_look_up():
+    module = bound(context=[mx.cpu(0), mx.cpu(1)])
+    module.forward_backward(next(rows()))
+    group = module._exec_group
+    assert group.param_names == ["fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias"]
+    for arrays in (group.param_arrays, group.grad_arrays):
+        assert [[a.shape for a in per_device] for per_device in arrays] == [
+            [s] * 2 for s in ((8, 6), (8,), (2, 8), (2,))
+        ]
+    assert group.aux_arrays == []
+    for grads in group.grad_arrays:
+        for grad in grads:
+            grad[:] = 0
+    before = values(module)
+    module.init_optimizer(optimizer_params={"learning_rate": 1.0}, force_init=True)
+    module.update()
+    assert_same(values(module), before, rtol=0, atol=0)
+
+
 def test_a_checkpoint_of_mxnet(tmp_path):
     module = mx.mod.Module.load(str(GOLDEN / "params/module"), 3)
     saved = mx.nd.load(str(GOLDEN / "params/module-0003.params"))
@@ -622,7 +656,9 @@ def test_labels_that_do_not_match():
     with pytest.raises(ValueError, match=r"data_names has 'dat', .* did you mean data\?"):
         mx.mod.Module(mlp(), data_names=["dat"])
     with pytest.raises(ValueError, match="the batch has 2 data arrays; the module takes data"):
-        bound().forward(mx.io.DataBatch([mx.nd.ones((10, 6))] * 2))
+        bound().forward(mx.io.DataBatch([mx.nd.ones((10, 6))] * 2), is_train=False)
+    with pytest.raises(ValueError, match="a batch for training must have labels: the graph wants softmax_label"):
+        bound().forward_backward(mx.io.DataBatch([mx.nd.ones((10, 6))]))
 
 
 def test_labels_of_a_regression_never_broadcast():
