@@ -352,6 +352,44 @@ def test_no_row_is_lost_or_counted_twice(size, recwarn):
     assert not [w for w in recwarn if "label" in str(w.message)]
 
 
+def test_scores_of_a_module_that_was_bound_without_labels():
+    labelled, module = bound(), mx.mod.Module(mlp())
+    module.bind([("data", (10, 6))], for_training=False)
+    module.set_params(*labelled.get_params())
+    assert module.score(rows(), ["acc", "ce"]) == labelled.score(rows(), ["acc", "ce"])
+
+
+def test_iterators_of_iterators():
+    one = bound()
+    one.fit(rows(), num_epoch=2)
+    for data in (mx.io.PrefetchingIter(rows()), mx.io.ResizeIter(rows(), 5)):
+        other = bound()
+        other.fit(data, num_epoch=2)
+        assert_same(values(other), values(one), rtol=0, atol=0)
+
+
+def test_layers_on_several_devices():
+    with mx.AttrScope(ctx_group="one"):
+        net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=8, name="fc1")
+        net = mx.sym.Activation(net, act_type="relu", name="relu1")
+    with mx.AttrScope(ctx_group="two"):
+        net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(net, num_hidden=2, name="fc2"), name="softmax")
+    module = bound(net, group2ctxs={"one": mx.cpu(0), "two": mx.cpu(1)})
+    whole = bound()
+    assert_same(run(module, "fused")[0], run(whole, "fused")[0])
+    assert module._first.execs[0].arg_dict["fc2_weight"].context == mx.cpu(1)
+
+
+def test_half_precision():
+    data = mx.io.NDArrayIter(mx.nd.array(X, dtype="float16"), Y, 10)
+    module = mx.mod.Module(mlp())
+    params = {"learning_rate": 0.3, "momentum": 0.9, "multi_precision": True}
+    module.fit(data, num_epoch=4, optimizer_params=params, initializer=mx.init.Xavier())
+    assert module.get_params()[0]["fc1_weight"].dtype == np.float16
+    assert module._updater.states[0][0].dtype == np.float32
+    assert dict(module.score(data, "acc"))["accuracy"] > 0.8
+
+
 def test_predictions_by_batch():
     module = bound()
     want = expected(module, X)
