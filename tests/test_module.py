@@ -11,6 +11,7 @@ from recorded import GOLDEN, RUNS, loss_of
 from small_training import SGD, X, Y, assert_same, bound, first_values, mlp, rows, values
 
 import minimx as mx
+from minimx import _core
 from minimx.base import MXNetError, ShapeError
 
 
@@ -761,19 +762,31 @@ def test_epochs_begin_where_asked():
     assert seen == [(e, ["softmax_output"], ["fc1_bias", "fc1_weight", "fc2_bias", "fc2_weight"]) for e in (2, 3, 4)]
 
 
-def test_a_seed_repeats_everything():
+def test_a_seed_repeats_everything_on_any_number_of_threads():
+    net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=16, name="conv")
+    net = mx.sym.Activation(mx.sym.BatchNorm(net, fix_gamma=False, name="bn"), act_type="relu")
+    net = mx.sym.Pooling(net, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    net = mx.sym.Dropout(mx.sym.FullyConnected(mx.sym.Flatten(net), num_hidden=64, name="fc1"), p=0.3)
+    net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(net, num_hidden=2, name="fc2"), name="softmax")
+    images = np.random.RandomState(0).randn(96, 3, 12, 12).astype("float32")
+
     def train():
         mx.random.seed(11)
-        module = mx.mod.Module(
-            mx.sym.SoftmaxOutput(
-                mx.sym.FullyConnected(mx.sym.Dropout(mx.sym.Variable("data"), p=0.3), num_hidden=2, name="fc"),
-                name="softmax",
-            )
-        )
-        module.fit(rows(shuffle=True), num_epoch=3, initializer=mx.init.Xavier())
+        data = mx.io.NDArrayIter(images, images[:, 0, 0, 0] > 0, 32, shuffle=True)
+        module = mx.mod.Module(net)
+        module.fit(data, num_epoch=2, initializer=mx.init.Xavier())
         return values(module)
 
-    assert_same(train(), train(), rtol=0, atol=0)
+    before = _core.thread_count()
+    try:
+        found = []
+        for count in (before, 1, 2, 5):
+            _core.set_thread_count(count)
+            found.append(train())
+    finally:
+        _core.set_thread_count(before)
+    for other in found[1:]:
+        assert_same(other, found[0], rtol=0, atol=0)
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
