@@ -186,13 +186,11 @@ class FeedForward:
         labels = None if y is None else _array(y)
         examples = {name: self._rows(a, labels) for name, a in examples.items()}
         count = len(next(iter(examples.values())))
-        if labels is None:
-            labels = np.zeros(count, np.float32)
-        elif labels.ndim == 2 and labels.shape[1] == 1:
+        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels.reshape(-1)
-        if any(len(a) != len(labels) for a in examples.values()):
+        if labels is not None and any(len(a) != len(labels) for a in examples.values()):
             raise ValueError(f"there are {count} examples, but {len(labels)} labels")
-        if training and self.shuffle == "once":
+        if training and labels is not None and self.shuffle == "once":
             order = shuffler().permutation(count)
             examples, labels = {name: a[order] for name, a in examples.items()}, labels[order]
             training = False

@@ -690,6 +690,11 @@ def test_labels_that_do_not_match():
     message = r"label: your iterator gives softmax_label \(10,\); the graph wants first_label, second_label"
     with pytest.raises(ValueError, match=message):
         module.fit(rows(), num_epoch=1)
+    given = [("first_label", (10,)), ("other", (10,))]
+    with pytest.raises(ValueError, match=r"gives first_label \(10,\), other \(10,\); the graph wants first_label, sec"):
+        module.bind([("data", (10, 6))], given)
+    module.bind([("data", (10, 6))], given, for_training=False)
+    module.bind([("data", (10, 6))], for_training=False, force_rebind=True)
     with pytest.raises(ValueError, match=r"data: your iterator gives x \(10, 6\); the graph wants data"):
         mx.mod.Module(mlp()).bind([("x", (10, 6))])
     with pytest.raises(ValueError, match=r"data_names has 'dat', .* did you mean data\?"):

@@ -220,7 +220,7 @@ class Module(BaseModule):
         data = match(described(data_shapes), self._data_names, "data")
         if not data:
             raise GraphError("bind: a module needs at least one data shape")
-        return data, match(described(label_shapes), self._label_names, "label", optional=True)
+        return data, match(described(label_shapes), self._label_names, "label", self.for_training)
 
     def _replicas(self, data: list[DataDesc], labels: list[DataDesc], shared: Replicas | None) -> Replicas:
         made = Replicas(
