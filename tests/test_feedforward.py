@@ -199,6 +199,11 @@ def test_layouts():
     plain.fit(X, Y)
     assert_same(heads(shifted.arg_params), heads(plain.arg_params), rtol=0, atol=0)
     np.testing.assert_array_equal(shifted.predict(X.T), plain.predict(X))
+    auto = model(array_layout="auto", num_epoch=1)
+    np.random.seed(1)
+    auto.fit(X.T, Y)
+    for given in (X, X.T):
+        np.testing.assert_array_equal(auto.predict(given), plain.predict(X))
     with pytest.raises(ValueError, match="Cannot auto select array_layout"):
         model(array_layout="auto").fit(X[:6], Y[:6])
     with pytest.raises(ValueError, match="array_layout must be"):
