@@ -34,6 +34,7 @@ _MODULES = {
     "operator": "operator",
     "opt": "optimizer",
     "optimizer": "optimizer",
+    "profiler": "profiler",
     "random": "random",
     "registry": "registry",
     "rnd": "random",
