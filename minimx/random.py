@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from . import _core
 from .base import MXNetError
 from .context import Context, current_context
@@ -34,6 +36,23 @@ def seed(seed_state: int, ctx: Context | str = "all") -> None:
     if ctx != "all":
         Context(ctx)
     _core.seed(int(seed_state) & 0xFFFFFFFFFFFFFFFF)
+    global _shuffler
+    _shuffler = np.random.RandomState(int(seed_state) & 0xFFFFFFFF)
+    # A twin of NumPy's global generator, which goes on where that was: a generator that np.random.seed has set knows no
+    # seed sequence, so that `shuffler` sees whether this happens later.
+    twin = np.random.MT19937()
+    if isinstance(np.random.get_bit_generator(), np.random.MT19937):
+        twin.state = np.random.get_bit_generator().state
+        np.random.set_bit_generator(twin)
+
+
+_shuffler: Any = None
+
+
+def shuffler() -> Any:
+    """What iterators shuffle by: NumPy's global generator, as in MXNet, unless `seed` was called later than its seed."""
+    by_numpy = getattr(np.random.get_bit_generator(), "seed_seq", None) is None
+    return np.random if by_numpy or _shuffler is None else _shuffler
 
 
 def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: Any, out: Any, **given: Any) -> NDArray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..eager import invoke
 from ..ndarray import NDArray, array
+from ..random import shuffler
 from .iterator import DataBatch, DataDesc, DataIter
 
 Named = list[tuple[str, NDArray]]
@@ -73,8 +74,8 @@ class NDArrayIter(RowsIter):
 
     What happens when the rows do not fill the last batch (`last_batch_handle`): `pad` fills it with rows from the start and
     says how many in `pad`; `discard` leaves it out; `roll_over` puts the rest before the next epoch's rows, where `pad`
-    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch by NumPy's global generator,
-    or by a generator of its own if a `seed` is given.
+    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch, by a generator of its own if a
+    `seed` is given; otherwise the last call of `mx.random.seed` or `np.random.seed` makes the order repeat.
     """
 
     def __init__(
@@ -101,14 +102,14 @@ class NDArrayIter(RowsIter):
         self.last_batch_handle = last_batch_handle
         self.shuffle = shuffle
         self.idx = np.arange(self.num_data)
-        self._generator: Any = np.random if seed is None else np.random.RandomState(seed)
+        self._generator = None if seed is None else np.random.RandomState(seed)
         self._carried = self.idx[:0]  # rows left over from the epoch before
         self.hard_reset()
 
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""
         if self.shuffle:
-            self._generator.shuffle(self.idx)
+            (self._generator or shuffler()).shuffle(self.idx)
         self._carried = self.idx[:0]
         self.cursor = -self.batch_size
 
@@ -117,7 +118,7 @@ class NDArrayIter(RowsIter):
         rolls = self.last_batch_handle == "roll_over" and 0 < left < self.batch_size
         self._carried = self.idx[self.cursor :].copy() if rolls else self.idx[:0]
         if self.shuffle:
-            self._generator.shuffle(self.idx)
+            (self._generator or shuffler()).shuffle(self.idx)
         # A batch starts at the cursor; the first begins with the rows that were carried over.
         self.cursor = -self.batch_size - len(self._carried)
 
