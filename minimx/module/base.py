@@ -266,9 +266,7 @@ class BaseModule:
                 outputs = [a.copy() for a in self.get_outputs()]
                 return outputs if always_output_list or len(outputs) > 1 else outputs[0]
             eval_data = NDArrayIter(eval_data, batch_size=size)
-        batches = [
-            [a.copy() for a in outputs] for outputs, _, _ in self.iter_predict(eval_data, num_batch, reset)
-        ]
+        batches = [[a.copy() for a in outputs] for outputs, _, _ in self.iter_predict(eval_data, num_batch, reset)]
         if not batches or not merge_batches:
             return batches
         if any(len(outputs) != len(batches[0]) for outputs in batches):

@@ -269,9 +269,7 @@ class Module(BaseModule):
                 what = "data" if descs is bound.data else "label"
                 names = ", ".join(d.name for d in descs) or "none"
                 raise GraphError(f"the batch has {len(arrays)} {what} arrays, but the module is bound to {names}")
-            shapes.append(
-                [DataDesc(d.name, a.shape, d.dtype, d.layout) for d, a in zip(descs, arrays, strict=False)]
-            )
+            shapes.append([DataDesc(d.name, a.shape, d.dtype, d.layout) for d, a in zip(descs, arrays, strict=False)])
         self.reshape(*shapes)
 
     # ---- parameters -------------------------------------------------------------------------------------------------
@@ -302,7 +300,9 @@ class Module(BaseModule):
             what = "auxiliary state" if auxiliary else "parameter"
             extra = [n for n in given or () if n not in names]
             if extra and not allow_extra:
-                raise ValueError(f"the network has no {what} {', '.join(extra)}; pass allow_extra=True if that is meant")
+                raise ValueError(
+                    f"the network has no {what} {', '.join(extra)}; pass allow_extra=True if that is meant"
+                )
             for name in sorted(names):
                 if given is not None and name in given:
                     first.set(name, given[name], auxiliary)

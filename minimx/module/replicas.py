@@ -63,7 +63,8 @@ class Replicas:
         self.step_key: Any = None
         self.watched = False
         self._output_axes = [
-            0 if layout is None else DataDesc.get_batch_axis(layout) for layout in (o.attr("__layout__") for o in symbol)
+            0 if layout is None else DataDesc.get_batch_axis(layout)
+            for layout in (o.attr("__layout__") for o in symbol)
         ]
         inputs = [*data, *(d for d in labels if d.name in arguments)]
         types = {d.name: d.dtype for d in data}
