@@ -38,6 +38,7 @@ _MODULES = {
     "operator": "operator",
     "opt": "optimizer",
     "optimizer": "optimizer",
+    "predictor": "predictor",
     "profiler": "profiler",
     "random": "random",
     "registry": "registry",
@@ -55,6 +56,7 @@ _NAMES = {
     "AttrScope": "attribute",
     "Executor": "executor",
     "NDArray": "ndarray",
+    "Predictor": "predictor",
     "Symbol": "symbol",
     "TrainStep": "step",
 }
