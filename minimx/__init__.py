@@ -59,6 +59,7 @@ _NAMES = {
     "Predictor": "predictor",
     "Symbol": "symbol",
     "TrainStep": "step",
+    "mlp": "feedforward",
 }
 
 __all__ = [

@@ -102,6 +102,7 @@ class NDArrayIter(RowsIter):
         self.last_batch_handle = last_batch_handle
         self.shuffle = shuffle
         self.idx = np.arange(self.num_data)
+        self._permutation = self.idx.copy()
         self._generator = None if seed is None else np.random.RandomState(seed)
         self._carried = self.idx[:0]  # rows left over from the epoch before
         self.hard_reset()
@@ -109,7 +110,7 @@ class NDArrayIter(RowsIter):
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""
         if self.shuffle:
-            (self._generator or shuffler()).shuffle(self.idx)
+            self._shuffle()
         self._carried = self.idx[:0]
         self.cursor = -self.batch_size
 
@@ -118,9 +119,14 @@ class NDArrayIter(RowsIter):
         rolls = self.last_batch_handle == "roll_over" and 0 < left < self.batch_size
         self._carried = self.idx[self.cursor :].copy() if rolls else self.idx[:0]
         if self.shuffle:
-            (self._generator or shuffler()).shuffle(self.idx)
+            self._shuffle()
         # A batch starts at the cursor; the first begins with the rows that were carried over.
         self.cursor = -self.batch_size - len(self._carried)
+
+    def _shuffle(self) -> None:
+        # MXNet shuffles the numbers of rows that are in the order of the epoch before; so seeds give the orders of MXNet.
+        (self._generator or shuffler()).shuffle(self._permutation)
+        self.idx = self.idx[self._permutation]
 
     def iter_next(self):
         self.cursor += self.batch_size

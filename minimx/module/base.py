@@ -332,7 +332,7 @@ class BaseModule:
 def fillers(data: Any, batch: Any) -> int:
     """How many of a batch's last examples are there only to fill it."""
     # What NDArrayIter calls the pad of rows that it rolled over are rows that no batch had before.
-    return 0 if getattr(data, "last_batch_handle", None) == "roll_over" else batch.pad or 0
+    return 0 if getattr(data, "last_batch_handle", None) == "roll_over" else getattr(batch, "pad", 0) or 0
 
 
 def without(array: Any, pad: int, size: int, axis: int) -> Any:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checkpoint import BatchEndParam
 from ..io import DataBatch
@@ -26,7 +26,7 @@ def listed(callbacks: Any) -> Callbacks:
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Fit:
     """A training. `module` is bound and initialized; `epoch` and `nbatch` say where the training is."""
 
@@ -49,7 +49,7 @@ class Fit:
     stop: bool = False
     seconds: float = 0.0  # that the present epoch has taken
 
-    first_batch = 0
+    first_batch: ClassVar[int] = 0
 
     @property
     def optimizer(self) -> Any:
@@ -59,7 +59,8 @@ class Fit:
     def run(self) -> None:
         """Trains until `num_epoch` epochs are done or something has set `stop`."""
         self.stop = False
-        for self.epoch in range(self.begin_epoch, self.num_epoch):
+        for epoch in range(self.begin_epoch, self.num_epoch):
+            self.epoch = epoch
             start = time.time()
             self.eval_metric.reset()
             complete = self.train_epoch()
@@ -77,11 +78,12 @@ class Fit:
         """The steps of an epoch; False if they ended before it did."""
         module, monitor = self.module, self.monitor
         self.nbatch = self.first_batch - 1
-        for self.batch in self.batches():
+        for batch in self.batches():
+            self.batch = batch
             self.nbatch += 1
             if monitor is not None:
                 monitor.tic()
-            module.forward_backward(self.batch)
+            module.forward_backward(batch)
             module.update()
             self.measure()
             if monitor is not None:
@@ -90,6 +92,8 @@ class Fit:
                 self.call(self.batch_end, self.param(self.eval_metric))
                 if self.stop:
                     return False
+        if self.nbatch < self.first_batch:
+            raise ValueError(f"fit: the training data gave no batch in epoch {self.epoch}; was it used up before?")
         return True
 
     def batches(self) -> Iterator[Any]:
@@ -160,20 +164,21 @@ class Fit:
         return BatchEndParam(self.epoch, self.nbatch, metric, known)
 
 
+@dataclass(eq=False, kw_only=True)
 class FeedForwardFit(Fit):
     """The loop as FeedForward has it: batches count from 1, an epoch may have its own length, and one metric serves
     training and validation."""
 
-    first_batch = 1
+    first_batch: ClassVar[int] = 1
     epoch_size: int | None = None
 
     def run(self) -> None:
-        self.rewind()
+        self.train_data.reset()
         super().run()
 
     def batches(self) -> Iterator[DataBatch]:
-        done = 0
-        while True:
+        done, empty = 0, 0
+        while empty < 2:  # the first time round there may be nothing left from the epoch before
             began = done
             for batch in self.train_data:
                 yield batch
@@ -182,8 +187,9 @@ class FeedForwardFit(Fit):
                     return
             self.logger.info("Epoch[%d] Resetting Data Iterator", self.epoch)
             self.train_data.reset()
-            if self.epoch_size is None or done == began:
+            if self.epoch_size is None:
                 return
+            empty = empty + 1 if done == began else 0
 
     def log_epoch(self) -> None:
         self.logger.info("Epoch[%d] Time cost=%.3f", self.epoch, self.seconds)
@@ -191,7 +197,8 @@ class FeedForwardFit(Fit):
     def validate(self) -> None:
         if self.eval_data is not None:
             self.evaluate(self.eval_metric)
+            self.eval_data.reset()
 
     def rewind(self) -> None:
-        if self.stop or self.epoch_size is None:
+        if self.stop:  # otherwise `batches` has seen to it
             self.train_data.reset()

@@ -247,28 +247,33 @@ class Module(BaseModule):
         if len(self._others) > SHAPES_KEPT:
             self._others.popitem(last=False)
 
-    def _fit_shapes(self, batch: Any) -> None:
-        """Reshapes if the batch is of other shapes than those that are bound."""
-        bound = self._bound
-        if bound.fits(batch.data, batch.label):
-            return
-        first = self._first
+    def _fit_shapes(self, data: Any, label: Any, batch: Any) -> None:
+        """Reshapes if a batch is of other shapes than those that are bound."""
+        bound, first = self._bound, self._first
         assert first is not None
-        if first.fits(batch.data, batch.label):
+        if bound.fits(data, label):
+            return
+        if first.fits(data, label):
             self._now = first
             return
         shapes = []
-        for arrays, descs, own in (
-            (batch.data, bound.data, getattr(batch, "provide_data", None)),
-            (batch.label or (), bound.labels, getattr(batch, "provide_label", None)),
+        for what, arrays, names, descs, own in (
+            ("data", data, self._data_names, bound.data, getattr(batch, "provide_data", None)),
+            (
+                "label",
+                label or (),
+                self._label_names,
+                bound.labels,
+                getattr(batch, "provide_label", None) if label else None,
+            ),
         ):
             if own:
                 shapes.append(described(own))
                 continue
-            if len(arrays) > len(descs):
-                what = "data" if descs is bound.data else "label"
-                names = ", ".join(d.name for d in descs) or "none"
-                raise GraphError(f"the batch has {len(arrays)} {what} arrays, but the module is bound to {names}")
+            descs = descs or [DataDesc(name, ()) for name in names]
+            if len(arrays) > len(descs) or (what == "data" and len(arrays) < len(descs)):
+                wanted = ", ".join(d.name for d in descs) or "none"
+                raise GraphError(f"the batch has {len(arrays)} {what} arrays; the module takes {wanted}")
             shapes.append([DataDesc(d.name, a.shape, d.dtype, d.layout) for d, a in zip(descs, arrays, strict=False)])
         self.reshape(*shapes)
 
@@ -335,16 +340,19 @@ class Module(BaseModule):
     def forward(self, data_batch: Any, is_train: bool | None = None) -> None:
         self._need("binded", "params_initialized")
         self._flush()
-        self._feed(data_batch)
         train = self.for_training if is_train is None else is_train
+        self._feed(data_batch, train)
         for executor in self._bound.execs:
             executor.forward(is_train=train)
 
-    def _feed(self, batch: Any) -> None:
+    def _feed(self, batch: Any, train: bool) -> None:
         if isinstance(batch, list):
             batch = _joined(batch)
-        self._fit_shapes(batch)
-        self._bound.feed(batch.data, batch.label)
+        label = getattr(batch, "label", None)  # a batch may be anything that has data
+        if not self._bound.labels and not (train and self._label_names):
+            label = None  # bound without labels, and without use for them
+        self._fit_shapes(batch.data, label, batch)
+        self._bound.feed(batch.data, label)
 
     def backward(self, out_grads: Any = None) -> None:
         self._need("binded", "params_initialized")
@@ -364,7 +372,7 @@ class Module(BaseModule):
         if not self._fuses():
             super().forward_backward(data_batch)
             return
-        self._feed(data_batch)
+        self._feed(data_batch, True)
         self._pending = True
 
     def update(self) -> None:
