@@ -24,15 +24,16 @@ from .base import GraphError, MXNetError, dtype_name
 from .checkpoint import load_checkpoint
 from .compile import Compiled, compile_symbol
 from .context import Context, current_context
+from .module.inputs import label_arguments
 from .ndarray import NDArray, array, empty, zeros
 from .passes.infer import infer
+from .serial_safetensors import is_safetensors, read_tensors
 from .symbol import Symbol
 
 __all__ = ["Predictor"]
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 PROGRAMS_KEPT = 64  # sets of input shapes whose programs are kept
-LABEL = "label"  # arguments whose names end so are not asked for: predictions do not depend on them
 
 
 class _Bound:
@@ -49,10 +50,10 @@ class _Bound:
 class Predictor:
     """A network with its parameters, ready to answer.
 
-    `symbol` is a Symbol, its JSON text, a file of it, or, with `epoch`, the prefix of a checkpoint. `params` is a dict of
-    arrays (with or without `arg:` and `aux:`), a file, or a file's bytes. `outputs` names layers whose values are wanted
-    instead of the network's outputs. Inputs are the arguments that have no parameter; `input_shapes` compiles for those
-    shapes at once, others are compiled when they come.
+    `symbol` is a Symbol, its JSON text, a file of it, the checkpoint of a training or, with `epoch`, a prefix of files.
+    `params` is a dict of arrays (with or without `arg:` and `aux:`), a file, or a file's bytes. `outputs` names layers whose
+    values are wanted instead of the network's outputs. Inputs are the arguments that have no parameter; `input_shapes`
+    compiles for those shapes at once, others are compiled when they come.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Predictor:
             network, args, aux = load_checkpoint(os.fspath(symbol), epoch)
             given = {**args, **aux}
         else:
+            if params is None and _is_checkpoint(symbol):
+                params = symbol
             network, given = _read_symbol(symbol), _read_params(params)
         if outputs is not None:
             inside = network.get_internals()
@@ -88,7 +91,8 @@ class Predictor:
         self._types = {n: dtype_name(t) for n, t in (type_dict or {}).items()}
         self._types |= {n: a.dtype_name for n, a in self._params.items()}
         self._free = [n for n in arguments if n not in self._params]
-        self.input_names = [n for n in self._free if not n.endswith(LABEL)]
+        labels = label_arguments(network)  # are not asked for: predictions do not depend on them
+        self.input_names = [n for n in self._free if n not in labels]
         self.output_names = network.list_outputs()
         self._programs: OrderedDict[Shapes, _Bound] = OrderedDict()
         self._compiling = threading.Lock()
@@ -206,7 +210,20 @@ def _read_symbol(source: Any) -> Symbol:
     if isinstance(source, str) and source.lstrip().startswith("{"):
         return sym.load_json(source)
     path = os.fspath(source)
+    if _is_checkpoint(path):
+        text = read_tensors(path)[2].get("symbol")
+        if text is None:
+            raise MXNetError(f"Predictor: {path} holds arrays, but no network")
+        return sym.load_json(text)
     return sym.load(path if os.path.exists(path) else f"{path}-symbol.json")
+
+
+def _is_checkpoint(source: Any) -> bool:
+    """Whether it is a file with network and parameters, as a TrainingCheckpoint writes."""
+    if isinstance(source, Symbol) or not os.path.isfile(source):
+        return False
+    with open(source, "rb") as file:
+        return is_safetensors(file.read(16))
 
 
 def _read_params(source: Any) -> dict[str, NDArray]:

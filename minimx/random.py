@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random as python_random
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "exponential",
     "gamma",
     "generalized_negative_binomial",
+    "get_state",
     "multinomial",
     "negative_binomial",
     "normal",
@@ -24,6 +26,7 @@ __all__ = [
     "randint",
     "randn",
     "seed",
+    "set_state",
     "shuffle",
     "uniform",
 ]
@@ -53,6 +56,32 @@ def shuffler() -> Any:
     """What iterators shuffle by: NumPy's global generator, as in MXNet, unless `seed` was called later than its seed."""
     by_numpy = getattr(np.random.get_bit_generator(), "seed_seq", None) is None
     return np.random if by_numpy or _shuffler is None else _shuffler
+
+
+def get_state() -> dict[str, Any]:
+    """Where all random numbers are: those of programs, of NumPy, of iterators and of Python."""
+    return {
+        "programs": _core.random_state(),
+        "numpy": np.random.get_state(legacy=False),
+        "numpy_decides": shuffler() is np.random,
+        "shuffler": None if _shuffler is None else _shuffler.get_state(legacy=False),
+        "python": python_random.getstate(),
+    }
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Goes on from where `get_state` was called."""
+    global _shuffler
+    _core.set_random_state(*state["programs"])
+    if state["shuffler"] is not None:
+        _shuffler = np.random.RandomState()
+        _shuffler.set_state(state["shuffler"])
+    if state["numpy_decides"]:
+        np.random.seed(0)  # a generator that was seeded is what `shuffler` goes by
+    else:
+        np.random.set_bit_generator(np.random.MT19937())
+    np.random.set_state(state["numpy"])
+    python_random.setstate(state["python"])
 
 
 def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: Any, out: Any, **given: Any) -> NDArray:

@@ -16,6 +16,7 @@ from ..checkpoint import Params, load_params, write_whole
 from ..initializer import Uniform
 from ..io import DataDesc
 from ..ndarray import NDArray
+from ..optimizer import Updater
 from ..symbol import Symbol
 from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
 from .module import Module
@@ -264,6 +265,9 @@ class BucketingModule(BaseModule):
             if module is not self._default:
                 module.borrow_optimizer(self._default)
         self.optimizer_initialized = True
+
+    def updaters(self) -> list[Updater]:
+        return self._default.updaters()
 
     def save_optimizer_states(self, fname: str) -> None:
         """Writes the optimizer's states to a file."""

@@ -543,6 +543,9 @@ class Module(BaseModule):
             self.load_optimizer_states(self._preloaded_states)
             self._preloaded_states = None
 
+    def updaters(self) -> list[Updater]:
+        return [] if self._updater is None else [self._updater]
+
     def borrow_optimizer(self, shared_module: Any) -> None:
         """Uses another module's optimizer, with its states."""
         if not shared_module.optimizer_initialized:
