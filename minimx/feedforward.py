@@ -403,8 +403,9 @@ def mlp(
     `dropout` comes behind the last of them; `out_activation` is softmax, logistic, or rmse for a linear output. The other
     arguments are those of `FeedForward.create`.
     """
-    given = modern({**kwargs, "hidden_node": hidden_node, "out_node": out_node, "out_activation": out_activation})
-    sizes, out_node, kind = given.pop("hidden_node"), given.pop("out_node"), given.pop("out_activation")
+    given = modern(kwargs)
+    sizes, out_node = given.pop("hidden_node", hidden_node), given.pop("out_node", out_node)
+    kind = given.pop("out_activation", out_activation)
     sizes = [sizes] if isinstance(sizes, (int, np.integer)) else list(sizes)
     if out_node is None:
         raise ValueError("mlp: out_node, the number of outputs, is missing")
