@@ -35,7 +35,7 @@ def listed(callbacks: Any) -> Callbacks:
 
 def extras(callbacks: Any, verbose: int, resume: Any, checkpoint: Any) -> dict[str, Any]:
     """What `fit` takes besides MXNet's arguments, as arguments of a Fit."""
-    found = listed(callbacks)
+    found: list[Any] = listed(callbacks)
     strange = [type(c).__name__ for c in found if not isinstance(c, Callback)]
     if strange:
         raise TypeError(f"fit: callbacks must be mx.callback.Callback objects, got {', '.join(strange)}")
