@@ -23,6 +23,7 @@ from .module.inputs import label_arguments
 from .module.module import Module
 from .ndarray import NDArray
 from .optimizer import Optimizer
+from .random import shuffler
 from .symbol import Symbol
 
 __all__ = ["FeedForward", "mlp"]
@@ -44,6 +45,9 @@ EXTRAS = ("callbacks", "verbose", "checkpoint", "resume", "precision", "loss_sca
 
 class FeedForward:
     """A network and its parameters. Further arguments of the constructor are the optimizer's.
+
+    Arrays are shuffled anew in every epoch, and rows that do not fill a batch come first in the next one; with
+    `shuffle="once"`, as in R, their order stays the same, and the last batch is filled from the start.
 
     Also known are the names of the R package: `num_round`, `array_batch_size`, `begin_round` (which counts from 1),
     `array_layout` (`rowmajor`: examples are rows; `colmajor`: they are the last axis; `auto`: as the labels tell),
@@ -81,6 +85,9 @@ class FeedForward:
         self.array_layout = given.pop("array_layout", "rowmajor")
         if self.array_layout not in ("rowmajor", "colmajor", "auto"):
             raise ValueError(f"array_layout must be rowmajor, colmajor or auto, got {self.array_layout!r}")
+        self.shuffle = given.pop("shuffle", "epoch")
+        if self.shuffle not in ("epoch", "once"):
+            raise ValueError(f"shuffle must be epoch or once, got {self.shuffle!r}")
         self.data_names = given.pop("data_names", None)
         self.label_names = given.pop("label_names", None)
         self.fixed_param_names = given.pop("fixed_param_names", None)
@@ -202,6 +209,10 @@ class FeedForward:
             labels = labels.reshape(-1)
         if any(len(a) != len(labels) for a in examples.values()):
             raise ValueError(f"there are {count} examples, but {len(labels)} labels")
+        if training and self.shuffle == "once":
+            order = shuffler().permutation(count)
+            examples, labels = {name: a[order] for name, a in examples.items()}, labels[order]
+            training = False
         return NDArrayIter(
             examples,
             labels,
@@ -400,7 +411,7 @@ def mlp(
     """Makes and trains a network of fully connected layers, as the R package does.
 
     `hidden_node` has the sizes of the hidden layers, `activation` their activations (one for all, or one each);
-    `dropout` comes behind the last of them; `out_activation` is softmax, logistic, or rmse for a linear output. The other
+    `dropout` comes behind the last of them; the examples are shuffled once; `out_activation` is softmax, logistic, or rmse for a linear output. The other
     arguments are those of `FeedForward.create`.
     """
     given = modern(kwargs)
@@ -422,4 +433,4 @@ def mlp(
     if dropout is not None:
         net = sym.Dropout(net, p=min(max(float(dropout), 0.0), 1 - 1e-7))
     net = _LOSSES[kind](sym.FullyConnected(net, num_hidden=int(out_node)))
-    return FeedForward.create(net, data, label, ctx=ctx, **given)
+    return FeedForward.create(net, data, label, ctx=ctx, **{"shuffle": "once", **given})
