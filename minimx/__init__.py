@@ -25,6 +25,7 @@ _MODULES = {
     "io": "io",
     "kv": "kvstore",
     "kvstore": "kvstore",
+    "log": "log",
     "lr_scheduler": "lr_scheduler",
     "metric": "metric",
     "mod": "module",
@@ -59,7 +60,10 @@ _NAMES = {
     "Predictor": "predictor",
     "Symbol": "symbol",
     "TrainStep": "step",
+    "freeze": "freezing",
+    "lr_find": "lr_finder",
     "mlp": "feedforward",
+    "summary": "network_summary",
 }
 
 __all__ = [

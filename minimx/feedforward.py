@@ -411,8 +411,8 @@ def mlp(
     """Makes and trains a network of fully connected layers, as the R package does.
 
     `hidden_node` has the sizes of the hidden layers, `activation` their activations (one for all, or one each);
-    `dropout` comes behind the last of them; the examples are shuffled once; `out_activation` is softmax, logistic, or rmse for a linear output. The other
-    arguments are those of `FeedForward.create`.
+    `dropout` comes behind the last of them; the examples are shuffled once; `out_activation` is softmax, logistic, or rmse
+    for a linear output. The other arguments are those of `FeedForward.create`.
     """
     given = modern(kwargs)
     sizes, out_node = given.pop("hidden_node", hidden_node), given.pop("out_node", out_node)
