@@ -61,7 +61,10 @@ def main() -> None:
         accuracies[-1] = param.eval_metric.get()[1]
 
     def show(epoch, symbol, arg_params, aux_params) -> None:
-        print(f"epoch {epoch + 1}: training accuracy {accuracies[-1]:.4f}, {time.perf_counter() - start:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}: training accuracy {accuracies[-1]:.4f}, {time.perf_counter() - start:.0f} s",
+            flush=True,
+        )
 
     mx.random.seed(options.seed)
     np.random.seed(options.seed)

@@ -1,6 +1,7 @@
 """Module: the numbers of MXNet, and every way to take the same steps."""
 
 import logging
+import pickle
 import re
 from collections import namedtuple
 
@@ -10,6 +11,7 @@ from recorded import GOLDEN, RUNS, loss_of
 from small_training import SGD, X, Y, assert_same, bound, first_values, mlp, rows, values
 
 import minimx as mx
+from minimx import _core
 from minimx.base import MXNetError, ShapeError
 
 
@@ -351,6 +353,44 @@ def test_no_row_is_lost_or_counted_twice(size, recwarn):
     assert not [w for w in recwarn if "label" in str(w.message)]
 
 
+def test_scores_of_a_module_that_was_bound_without_labels():
+    labelled, module = bound(), mx.mod.Module(mlp())
+    module.bind([("data", (10, 6))], for_training=False)
+    module.set_params(*labelled.get_params())
+    assert module.score(rows(), ["acc", "ce"]) == labelled.score(rows(), ["acc", "ce"])
+
+
+def test_iterators_of_iterators():
+    one = bound()
+    one.fit(rows(), num_epoch=2)
+    for data in (mx.io.PrefetchingIter(rows()), mx.io.ResizeIter(rows(), 5)):
+        other = bound()
+        other.fit(data, num_epoch=2)
+        assert_same(values(other), values(one), rtol=0, atol=0)
+
+
+def test_layers_on_several_devices():
+    with mx.AttrScope(ctx_group="one"):
+        net = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=8, name="fc1")
+        net = mx.sym.Activation(net, act_type="relu", name="relu1")
+    with mx.AttrScope(ctx_group="two"):
+        net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(net, num_hidden=2, name="fc2"), name="softmax")
+    module = bound(net, group2ctxs={"one": mx.cpu(0), "two": mx.cpu(1)})
+    whole = bound()
+    assert_same(run(module, "fused")[0], run(whole, "fused")[0])
+    assert module._first.execs[0].arg_dict["fc2_weight"].context == mx.cpu(1)
+
+
+def test_half_precision():
+    data = mx.io.NDArrayIter(mx.nd.array(X, dtype="float16"), Y, 10)
+    module = mx.mod.Module(mlp())
+    params = {"learning_rate": 0.3, "momentum": 0.9, "multi_precision": True}
+    module.fit(data, num_epoch=4, optimizer_params=params, initializer=mx.init.Xavier())
+    assert module.get_params()[0]["fc1_weight"].dtype == np.float16
+    assert module._updater.states[0][0].dtype == np.float32
+    assert dict(module.score(data, "acc"))["accuracy"] > 0.8
+
+
 def test_predictions_by_batch():
     module = bound()
     want = expected(module, X)
@@ -466,6 +506,39 @@ def test_checkpoints_go_on_where_training_stopped(tmp_path, caplog):
     one.save_params(f"{prefix}.params")
     two.load_params(f"{prefix}.params")
     assert_same(values(two), values(one), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_states_that_mxnet_wrote(tmp_path, names):
+    one, two = bound(), bound()
+    run(one, "fused", 5)
+    # Its arrays pickle like ours, under another module's name; modules on several devices number states by names.
+    written = {one._param_names[i] if names else i: a for i, a in one._updater.states.items()}
+    text = pickle.dumps(written, protocol=0).replace(b"minimx.ndarray.ndarray", b"mxnet.ndarray.ndarray")
+    assert b"mxnet" in text
+    (tmp_path / "net.states").write_bytes(text)
+    two.set_params(*one.get_params())
+    two.load_optimizer_states(str(tmp_path / "net.states"))
+    assert_same(run(two, "fused", 5)[0], run(one, "fused", 5)[0])
+
+
+def test_what_programs_for_mxnet_look_up():
+    module = bound(context=[mx.cpu(0), mx.cpu(1)])
+    module.forward_backward(next(rows()))
+    group = module._exec_group
+    assert group.param_names == ["fc1_weight", "fc1_bias", "fc2_weight", "fc2_bias"]
+    for arrays in (group.param_arrays, group.grad_arrays):
+        assert [[a.shape for a in per_device] for per_device in arrays] == [
+            [s] * 2 for s in ((8, 6), (8,), (2, 8), (2,))
+        ]
+    assert group.aux_arrays == []
+    for grads in group.grad_arrays:
+        for grad in grads:
+            grad[:] = 0
+    before = values(module)
+    module.init_optimizer(optimizer_params={"learning_rate": 1.0}, force_init=True)
+    module.update()
+    assert_same(values(module), before, rtol=0, atol=0)
 
 
 def test_a_checkpoint_of_mxnet(tmp_path):
@@ -622,7 +695,9 @@ def test_labels_that_do_not_match():
     with pytest.raises(ValueError, match=r"data_names has 'dat', .* did you mean data\?"):
         mx.mod.Module(mlp(), data_names=["dat"])
     with pytest.raises(ValueError, match="the batch has 2 data arrays; the module takes data"):
-        bound().forward(mx.io.DataBatch([mx.nd.ones((10, 6))] * 2))
+        bound().forward(mx.io.DataBatch([mx.nd.ones((10, 6))] * 2), is_train=False)
+    with pytest.raises(ValueError, match="a batch for training must have labels: the graph wants softmax_label"):
+        bound().forward_backward(mx.io.DataBatch([mx.nd.ones((10, 6))]))
 
 
 def test_labels_of_a_regression_never_broadcast():
@@ -687,19 +762,31 @@ def test_epochs_begin_where_asked():
     assert seen == [(e, ["softmax_output"], ["fc1_bias", "fc1_weight", "fc2_bias", "fc2_weight"]) for e in (2, 3, 4)]
 
 
-def test_a_seed_repeats_everything():
+def test_a_seed_repeats_everything_on_any_number_of_threads():
+    net = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=16, name="conv")
+    net = mx.sym.Activation(mx.sym.BatchNorm(net, fix_gamma=False, name="bn"), act_type="relu")
+    net = mx.sym.Pooling(net, kernel=(2, 2), stride=(2, 2), pool_type="max")
+    net = mx.sym.Dropout(mx.sym.FullyConnected(mx.sym.Flatten(net), num_hidden=64, name="fc1"), p=0.3)
+    net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(net, num_hidden=2, name="fc2"), name="softmax")
+    images = np.random.RandomState(0).randn(96, 3, 12, 12).astype("float32")
+
     def train():
         mx.random.seed(11)
-        module = mx.mod.Module(
-            mx.sym.SoftmaxOutput(
-                mx.sym.FullyConnected(mx.sym.Dropout(mx.sym.Variable("data"), p=0.3), num_hidden=2, name="fc"),
-                name="softmax",
-            )
-        )
-        module.fit(rows(shuffle=True), num_epoch=3, initializer=mx.init.Xavier())
+        data = mx.io.NDArrayIter(images, images[:, 0, 0, 0] > 0, 32, shuffle=True)
+        module = mx.mod.Module(net)
+        module.fit(data, num_epoch=2, initializer=mx.init.Xavier())
         return values(module)
 
-    assert_same(train(), train(), rtol=0, atol=0)
+    before = _core.thread_count()
+    try:
+        found = []
+        for count in (before, 1, 2, 5):
+            _core.set_thread_count(count)
+            found.append(train())
+    finally:
+        _core.set_thread_count(before)
+    for other in found[1:]:
+        assert_same(other, found[0], rtol=0, atol=0)
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------

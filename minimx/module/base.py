@@ -227,7 +227,10 @@ class BaseModule:
         eval_metric.update_dict(self._named_labels(labels), dict(zip(self.output_names, outputs, strict=True)))
 
     def _named_labels(self, labels: Any) -> dict[str, Any]:
-        return dict(zip((d.name for d in self.label_shapes or ()), labels or (), strict=False))
+        """Labels by name; those of a module that was bound without labels have names, too."""
+        names = [d.name for d in self.label_shapes or ()] or list(getattr(self, "label_names", None) or ())
+        names += [f"label{i}" for i in range(len(names), len(labels or ()))]
+        return dict(zip(names, labels or (), strict=False))
 
     def _batch_size(self) -> tuple[int, int]:
         """How many examples a batch has, and along which axis."""
@@ -343,7 +346,8 @@ class BaseModule:
         )
         if monitor is not None:
             self.install_monitor(monitor)
-        self.init_params(initializer, arg_params, aux_params, allow_missing, force_init)
+        if arg_params is not None or force_init or not self.params_initialized:
+            self.init_params(initializer, arg_params, aux_params, allow_missing, force_init)
         self.init_optimizer(kvstore, optimizer, optimizer_params)
         metric = metrics.create(eval_metric)
         return Fit(

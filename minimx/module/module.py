@@ -177,6 +177,12 @@ class Module(BaseModule):
         self.inputs_need_grad = inputs_need_grad
         self._reqs = self._requirements(grad_req)
         data, labels = self._matched(data_shapes, label_shapes)
+        self._one_program = (  # as far as binding decides it
+            len(self._context) == 1
+            and not inputs_need_grad
+            and self._group2ctxs[0] is None
+            and set(self._reqs.values()) in ({"write"}, {"write", "null"})
+        )
         shared = None
         if shared_module is not None:
             shared = shared_module._exec_group_of(self)
@@ -367,6 +373,9 @@ class Module(BaseModule):
         label = getattr(batch, "label", None)  # a batch may be anything that has data
         if not self._bound.labels and not (train and self._label_names):
             label = None  # bound without labels, and without use for them
+        elif train and not label and self._bound.labels:
+            wanted = ", ".join(d.name for d in self._bound.labels)
+            raise GraphError(f"a batch for training must have labels: the graph wants {wanted}")
         self._fit_shapes(batch.data, label, batch)
         self._bound.feed(batch.data, label)
 
@@ -433,18 +442,8 @@ class Module(BaseModule):
 
     def _fuses(self) -> bool:
         """Whether a step can be one program, with nobody looking in between."""
-        bound = self._bound
-        return (
-            self.optimizer_initialized
-            and len(bound.execs) == 1
-            and not bound.watched
-            and not self.inputs_need_grad
-            and self._optimizer is not None
-            and self._optimizer.has_rule
-            and self._group2ctxs[0] is None
-            and all(req in ("write", "null") for req in self._reqs.values())
-            and any(req == "write" for req in self._reqs.values())
-        )
+        optimizer = self._optimizer
+        return self._one_program and optimizer is not None and optimizer.has_rule and not self._bound.watched
 
     def _step(self) -> OptimizerStep:
         """The present shapes' training step, on the updater's states."""
@@ -607,8 +606,11 @@ class Module(BaseModule):
         assert self._updater is not None
         with open(fname, "rb") as file:
             self._updater.set_states(file.read())
-        if self._updater.optimizer is not self._optimizer:
-            self._optimizer = self._updater.optimizer
+        self._optimizer = self._updater.optimizer
+        # MXNet's modules on several devices number states by names.
+        index_of = {name: index for index, name in self._optimizer.idx2name.items()}
+        self._updater.states = {index_of.get(key, key): state for key, state in self._updater.states.items()}
+        self._updater.states_synced = dict.fromkeys(self._updater.states, False)
 
 
 def _finite(arrays: list[Any]) -> bool:

@@ -36,6 +36,11 @@ def part(value: Any, rows: slice, axis: int) -> Any:
     return invoke("slice_axis", [value], {"axis": axis, "begin": rows.start, "end": rows.stop})
 
 
+def _axis(desc: DataDesc) -> int:
+    """Which axis of an input counts the examples; -1 if none does."""
+    return DataDesc.get_batch_axis(desc.layout) if desc.shape else -1
+
+
 class Replicas:
     """Executors of one symbol for one set of shapes. With `shared`, parameters, gradients and memory are another's."""
 
@@ -56,9 +61,10 @@ class Replicas:
         self.parameters = parameters
         arguments = set(symbol.list_arguments())
         self.fed_labels = [d.name in arguments for d in labels]
-        axis = self._axis(data[0])
+        axis = _axis(data[0])
         self.batch_size = data[0].shape[max(axis, 0)] if data[0].shape else 1
         self.slices = split(self.batch_size, loads)
+        self._axes = {d.name: _axis(d) for d in (*data, *labels)}
         self.step: OptimizerStep | None = None  # the whole training step as one program, once it has been asked for
         self.step_key: Any = None
         self.watched = False
@@ -85,12 +91,8 @@ class Replicas:
         ]
         self.contexts = list(contexts)
 
-    @staticmethod
-    def _axis(desc: DataDesc) -> int:
-        return DataDesc.get_batch_axis(desc.layout) if desc.shape else -1
-
     def _shape(self, desc: DataDesc, rows: slice) -> tuple[int, ...]:
-        axis = self._axis(desc)
+        axis = self._axes[desc.name]
         if axis < 0 or len(self.slices) == 1:
             return desc.shape
         if desc.shape[axis] != self.batch_size:
@@ -101,11 +103,10 @@ class Replicas:
 
     def fits(self, data: Sequence[Any], label: Sequence[Any] | None) -> bool:
         """Whether a batch has the shapes that are bound."""
-        return all(
-            len(values) == len(descs) and all(v.shape == d.shape for v, d in zip(values, descs, strict=True))
-            for values, descs in ((data, self.data), (label, self.labels))
-            if values
-        )
+        for values, descs in ((data, self.data), (label, self.labels)):
+            if values and [v.shape for v in values] != [d.shape for d in descs]:
+                return False
+        return True
 
     def feed(self, data: Sequence[Any], label: Sequence[Any] | None) -> None:
         """Copies a batch into the executors."""
@@ -116,10 +117,12 @@ class Replicas:
                 self._feed(desc, value)
 
     def _feed(self, desc: DataDesc, value: Any) -> None:
-        axis = self._axis(desc)
+        if len(self.execs) == 1:
+            self.execs[0].feed(desc.name, value)
+            return
+        axis = self._axes[desc.name]
         for executor, rows in zip(self.execs, self.slices, strict=True):
-            whole = axis < 0 or len(self.slices) == 1
-            executor.feed(desc.name, value if whole else part(value, rows, axis))
+            executor.feed(desc.name, value if axis < 0 else part(value, rows, axis))
 
     def outputs(self, merge: bool = True) -> list[Any]:
         """The outputs; those of several devices put together on the first one, or as lists."""
@@ -128,7 +131,7 @@ class Replicas:
     def input_grads(self, merge: bool = True) -> list[Any]:
         grads = [e.grad_dict for e in self.execs]
         found = [[g[d.name] for d in self.data] for g in grads]
-        return self._merged(found, [self._axis(d) for d in self.data], merge)
+        return self._merged(found, [self._axes[d.name] for d in self.data], merge)
 
     def values(self, names: Sequence[str], merge: bool = True) -> list[Any]:
         """The present values of arguments that are split like outputs."""
@@ -155,6 +158,25 @@ class Replicas:
                 shape = (*shape[:axis], sum(p[axis] for p in parts), *shape[axis + 1 :])
             shapes.append((name, shape))
         return shapes
+
+    # What programs for MXNet look up in a module's executors: for every parameter a list with one array per device.
+
+    @property
+    def param_names(self) -> list[str]:
+        return self.parameters
+
+    @property
+    def param_arrays(self) -> list[list[NDArray]]:
+        return [[e.arg_dict[n] for e in self.execs] for n in self.parameters]
+
+    @property
+    def grad_arrays(self) -> list[list[NDArray | None]]:
+        grads = [e.grad_dict for e in self.execs]
+        return [[g[n] for g in grads] for n in self.parameters]
+
+    @property
+    def aux_arrays(self) -> list[list[NDArray]]:
+        return [list(arrays) for arrays in zip(*(e.aux_arrays for e in self.execs), strict=True)]
 
     # ---- parameters -------------------------------------------------------------------------------------------------
 
