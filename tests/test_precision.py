@@ -208,6 +208,26 @@ def test_feed_forward():
     assert model.score(mx.io.NDArrayIter(*images(200, 1), batch_size=50)) > 0.85
 
 
+def test_buckets_share_one_scale():
+    def generate(key):
+        hidden = mx.sym.FullyConnected(mx.sym.mean(mx.sym.var("data"), axis=1, keepdims=True), num_hidden=3, name="fc")
+        return mx.sym.SoftmaxOutput(hidden, name="softmax"), ["data"], ["softmax_label"]
+
+    module = mx.mod.BucketingModule(generate, default_bucket_key=6)
+    module.set_precision("float16")
+    module.bind([("data", (4, 6))], [("softmax_label", (4,))])
+    module.init_params(mx.init.One())
+    module.init_optimizer()
+    for key in (6, 3, 6, 3):
+        data, label = mx.nd.ones((4, key)) * 6e4, mx.nd.zeros((4,))
+        shapes = {"provide_data": [("data", (4, key))], "provide_label": [("softmax_label", (4,))]}
+        module.forward_backward(mx.io.DataBatch([data], [label], bucket_key=key, **shapes))
+        module.update()
+    assert module.precision_state()["skipped"] == 4  # 60000 times a scaled gradient is too much
+    assert module.precision_state()["value"] == 2.0**12
+    assert (module.get_params()[0]["fc_weight"].asnumpy() == 1).all()
+
+
 def test_too_late():
     module = mx.mod.Module(lenet())
     module.bind([("data", (2, 1, 28, 28))], [("softmax_label", (2,))])

@@ -159,6 +159,90 @@ def test_feed_forward(tmp_path, epoch_size, steps):
     assert history["validation-accuracy"] == again["validation-accuracy"]
 
 
+# ---- other modules ------------------------------------------------------------------------------------------------------
+
+
+def chain():
+    hidden = mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=8, name="fc1")
+    last = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc2"), name="softmax")
+    made = mx.mod.SequentialModule()
+    made.add(mx.mod.Module(mx.sym.Dropout(hidden), label_names=None))
+    made.add(mx.mod.Module(last), take_labels=True, auto_wiring=True)
+    return made
+
+
+class Buckets(mx.io.DataIter):
+    """Batches of two lengths in turn."""
+
+    default_bucket_key = 6
+
+    def __init__(self):
+        super().__init__(8)
+        self.provide_data, self.provide_label = [("data", (8, 6))], [("softmax_label", (8,))]
+        self.at = 0
+
+    def reset(self):
+        self.at = 0
+
+    def next(self):
+        if self.at == 5:
+            raise StopIteration
+        x, y = rows()
+        part = slice(8 * self.at, 8 * self.at + 8)
+        key = 6 if self.at % 2 else 3
+        self.at += 1
+        shapes = [("data", (8, key))], [("softmax_label", (8,))]
+        return mx.io.DataBatch(
+            [mx.nd.array(x[part, :key])],
+            [mx.nd.array(y[part])],
+            0,
+            None,
+            key,
+            provide_data=shapes[0],
+            provide_label=shapes[1],
+        )
+
+
+def buckets():
+    def generate(key):
+        mean = mx.sym.mean(mx.sym.var("data"), axis=1, keepdims=True)
+        hidden = mx.sym.Dropout(mx.sym.FullyConnected(mean, num_hidden=8, name="fc1"))
+        net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(hidden, num_hidden=4, name="fc2"), name="softmax")
+        return net, ["data"], ["softmax_label"]
+
+    return mx.mod.BucketingModule(generate, default_bucket_key=6)
+
+
+def two_devices():
+    return mx.mod.Module(network(), context=[mx.cpu(0), mx.cpu(1)])
+
+
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [(chain, iterator), (buckets, Buckets), (two_devices, iterator)],
+    ids=["chain", "buckets", "devices"],
+)
+@pytest.mark.parametrize("steps", [None, 7])
+def test_other_modules(tmp_path, make, data, steps):
+    path = str(tmp_path / "run.ckpt")
+
+    def run(epochs, seed=5, **more):
+        mx.random.seed(seed)
+        np.random.seed(seed)
+        module = make()
+        options = {"optimizer": "adam", "verbose": 0, "initializer": mx.init.Uniform(0.1)}
+        return module, module.fit(data(), num_epoch=epochs, **options, **more)
+
+    if make is two_devices and steps:
+        return  # within an epoch the devices have moving statistics of their own
+    straight = run(4)
+    if steps is None:
+        run(2, checkpoint=path)
+    else:
+        run(4, callbacks=[TrainingCheckpoint(path, batches=steps), StopAt(steps)])
+    assert_same(straight, run(4, seed=77, resume=path))
+
+
 def test_resume_true_is_for_scripts_that_are_started_again(tmp_path):
     path = str(tmp_path / "run.ckpt")
     straight = train(4)
