@@ -98,7 +98,13 @@ def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: An
         options.setdefault("shape", (1,))
     op = find(f"_random_{name}")
     numbers = dict(zip((n for n in op.params if n not in ("shape", "ctx", "dtype")), parameters.values(), strict=True))
-    return call(op, (), {**numbers, **options, "ctx": ctx or current_context(), "out": out})
+    return call(op, (), {**numbers, **options, "ctx": ctx or _home(out), "out": out})
+
+
+def _home(out: Any) -> Context:
+    """Where numbers are drawn: where they will be."""
+    first = out[0] if isinstance(out, (list, tuple)) and out else out
+    return first.context if isinstance(first, NDArray) else current_context()
 
 
 def uniform(low=0, high=1, shape=None, dtype=None, ctx=None, out=None, **kwargs) -> NDArray:
