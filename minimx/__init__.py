@@ -25,6 +25,7 @@ _MODULES = {
     "io": "io",
     "kv": "kvstore",
     "kvstore": "kvstore",
+    "log": "log",
     "lr_scheduler": "lr_scheduler",
     "metric": "metric",
     "mod": "module",
@@ -38,6 +39,8 @@ _MODULES = {
     "operator": "operator",
     "opt": "optimizer",
     "optimizer": "optimizer",
+    "predictor": "predictor",
+    "profiler": "profiler",
     "random": "random",
     "registry": "registry",
     "rnd": "random",
@@ -54,9 +57,13 @@ _NAMES = {
     "AttrScope": "attribute",
     "Executor": "executor",
     "NDArray": "ndarray",
+    "Predictor": "predictor",
     "Symbol": "symbol",
     "TrainStep": "step",
+    "freeze": "freezing",
+    "lr_find": "lr_finder",
     "mlp": "feedforward",
+    "summary": "network_summary",
 }
 
 __all__ = [

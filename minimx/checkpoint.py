@@ -54,8 +54,10 @@ def write_whole(path: str, save: Callable[[str], object]) -> None:
 
 
 def load_params(prefix: str, epoch: int) -> tuple[Params, Params]:
-    """The parameters and the auxiliary states of a checkpoint."""
-    return split_params(f"{prefix}-{epoch:04d}.params")
+    """The parameters and the auxiliary states of a checkpoint, from `.params` or, if there is none, `.safetensors`."""
+    path = f"{prefix}-{epoch:04d}.params"
+    other = f"{prefix}-{epoch:04d}.safetensors"
+    return split_params(other if not os.path.exists(path) and os.path.exists(other) else path)
 
 
 def split_params(path: str) -> tuple[Params, Params]:

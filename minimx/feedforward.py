@@ -14,10 +14,11 @@ from .base import GraphError, ShapeError
 from .callback import LogValidationMetricsCallback
 from .checkpoint import Params, load_checkpoint, save_checkpoint
 from .context import Context, current_context
+from .history import History
 from .initializer import InitDesc, Uniform
 from .io import DataIter, NDArrayIter
 from .module.base import fillers, without
-from .module.fit import FeedForwardFit, listed
+from .module.fit import FeedForwardFit, extras, listed
 from .module.inputs import label_arguments
 from .module.module import Module
 from .ndarray import NDArray
@@ -36,6 +37,10 @@ _SPELLINGS = {
     "input_names": "data_names",
     "output_names": "label_names",
 }
+
+
+# What `fit` takes besides MXNet's arguments.
+EXTRAS = ("callbacks", "verbose", "checkpoint", "resume", "precision", "loss_scale")
 
 
 class FeedForward:
@@ -109,10 +114,18 @@ class FeedForward:
         monitor: Any = None,
         eval_end_callback: Any = LogValidationMetricsCallback(),  # noqa: B008
         eval_batch_end_callback: Any = None,
-    ) -> None:
+        *,
+        callbacks: Any = None,
+        verbose: int = 1,
+        checkpoint: Any = None,
+        resume: Any = None,
+        precision: str | None = None,
+        loss_scale: float | str | None = None,
+    ) -> History:
         """Trains on arrays of examples and labels, or on an iterator. `eval_data` is an iterator or (examples, labels).
 
-        A callback that returns False ends the training.
+        A callback that returns False ends the training. `callbacks`, `verbose`, `checkpoint`, `resume`, `precision` and
+        `loss_scale` are those of Module.fit. Returns the values of every epoch.
         """
         if self.num_epoch is None:
             raise ValueError("FeedForward: num_epoch, the number of epochs, is missing")
@@ -120,6 +133,8 @@ class FeedForward:
         data = self._iterator(X, y, training=True)
         validation = self._validation(eval_data)
         module = self._module(data, logger, work_load_list)
+        if precision is not None:
+            module.set_precision(precision, loss_scale)
         module.bind(data.provide_data, data.provide_label, for_training=True)
         if monitor is not None:
             module.install_monitor(monitor)
@@ -132,7 +147,8 @@ class FeedForward:
         )
         by_name = not isinstance(self.optimizer, Optimizer)
         module.init_optimizer(kvstore, self.optimizer, self.kwargs if by_name else {})
-        logger.info("Start training with %s", self.ctx)
+        if verbose:
+            logger.info("Start training with %s", self.ctx)
         fit = FeedForwardFit(
             module=module,
             train_data=data,
@@ -147,10 +163,11 @@ class FeedForward:
             monitor=monitor,
             logger=logger,
             epoch_size=self.epoch_size,
+            **extras(callbacks, verbose, resume, checkpoint),
         )
         self._predictor = None
         try:
-            fit.run()
+            return fit.run()
         finally:  # what was learned until an interruption is kept
             self.arg_params, self.aux_params = module.get_params()
 
@@ -350,9 +367,7 @@ class FeedForward:
             "eval_end_callback": eval_end_callback,
             "eval_batch_end_callback": eval_batch_end_callback,
         }
-        fit |= {name: given.pop(name) for name in (*fit, "monitor") if name in given}
-        if not given.pop("verbose", True):
-            fit["logger"] = _silent()
+        fit |= {name: given.pop(name) for name in (*fit, "monitor", *EXTRAS) if name in given}
         made = {"num_epoch": num_epoch, "optimizer": optimizer, "initializer": initializer, **given}
         if fit["eval_metric"] is None:
             fit["eval_metric"] = "acc"
@@ -373,13 +388,6 @@ def modern(given: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name} is given twice, once as {key}")
         found[name] = value
     return found
-
-
-def _silent() -> logging.Logger:
-    """A logger that says nothing."""
-    logger = logging.Logger("minimx.silent")
-    logger.addHandler(logging.NullHandler())
-    return logger
 
 
 def _array(given: Any) -> np.ndarray:

@@ -13,13 +13,13 @@ from .context import Context
 from .executor import Executor, bind_array, host_view
 from .graph import Value
 from .ndarray import NDArray, zeros
-from .passes.update import Rule, update
+from .passes.update import FINITE, Rule, update
 
 
 class TrainStep:
     """`step(data=batch, label=labels)` trains the executor's arguments by `rule`; `step.scalars["lr"][:] = 0.1` steers it."""
 
-    def __init__(self, executor: Executor, rule: Rule, options: Options | None = None):
+    def __init__(self, executor: Executor, rule: Rule, options: Options | None = None, guarded: bool = False):
         every = executor.arg_dict | executor.aux_dict
         graph = differentiate(
             executor._symbol._heads,
@@ -29,7 +29,7 @@ class TrainStep:
             {n: "null" if req == "null" else "write" for n, req in executor._grad_req.items()},
             options,
         )
-        graph, recipe = update(graph, rule)
+        graph, recipe = update(graph, rule, guarded)
         groups = {name: c.key for name, c in executor._groups.items()}
         compiled = link_graph(compile_graph(graph, executor._ctx.key, groups, options), executor.arena_owner())
         executor.lend_arena(compiled.program)
@@ -60,6 +60,11 @@ class TrainStep:
             self._feed(name, value)
         self._run(0, self._end)
         return self.outputs
+
+    @property
+    def finite(self) -> bool:
+        """Whether the last step of a guarded program has updated anything: all its gradients were finite."""
+        return FINITE not in self.states or bool(self.states[FINITE].asscalar())
 
     def bind_state(self, name: str, state: NDArray) -> None:
         """Makes an array of the caller's the state of that name."""

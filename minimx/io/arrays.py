@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,15 @@ class RowsIter(DataIter):
             if value.shape[0] != self.num_data:
                 raise ValueError(f"{data[0][0]} has {self.num_data} rows, but {name} has {value.shape[0]}")
         self.rows = np.arange(self.batch_size)  # those of the present batch
+
+    place: ClassVar[tuple[str, ...]] = ("rows",)  # attributes that say where the iterator is
+
+    def state_dict(self):
+        return {name: getattr(self, name) for name in self.place}
+
+    def load_state_dict(self, state):
+        for name in self.place:
+            setattr(self, name, state[name])
 
     @property
     def provide_data(self) -> list[DataDesc]:
@@ -106,6 +115,20 @@ class NDArrayIter(RowsIter):
         self._generator = None if seed is None else np.random.RandomState(seed)
         self._carried = self.idx[:0]  # rows left over from the epoch before
         self.hard_reset()
+
+    place = ("rows", "idx", "_permutation", "_carried", "cursor")
+
+    def state_dict(self):
+        own = None if self._generator is None else self._generator.get_state(legacy=False)
+        # The permutation changes in place.
+        return {**super().state_dict(), "_permutation": self._permutation.copy(), "generator": own}
+
+    def load_state_dict(self, state):
+        if len(state["idx"]) != self.num_data:
+            raise ValueError(f"NDArrayIter: the state is that of {len(state['idx'])} rows, there are {self.num_data}")
+        super().load_state_dict(state)
+        if self._generator is not None and state["generator"] is not None:
+            self._generator.set_state(state["generator"])
 
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""

@@ -12,11 +12,13 @@ from .. import metric as metrics
 from .. import ndarray as nd
 from ..base import MXNetError
 from ..checkpoint import BatchEndParam, Params, split_params, write_whole
+from ..history import History
 from ..initializer import Uniform
 from ..io import DataBatch, DataDesc, NDArrayIter
 from ..ndarray import NDArray
+from ..optimizer import Updater
 from ..symbol import Symbol
-from .fit import Fit, listed
+from .fit import Fit, extras, listed
 
 DEFAULT_OPTIMIZER_PARAMS = (("learning_rate", 0.01),)
 
@@ -277,6 +279,23 @@ class BaseModule:
         merged = [a[0] if len(a) == 1 else nd.concatenate(list(a)) for a in zip(*batches, strict=True)]
         return merged if always_output_list or len(merged) > 1 else merged[0]
 
+    # ---- what checkpoints of trainings and reduced precision need -----------------------------------------------------
+
+    def updaters(self) -> list[Updater]:
+        """The optimizers with their states."""
+        return []
+
+    def set_precision(self, precision: str, loss_scale: float | str | None = None) -> None:
+        """Chooses what products and convolutions are computed with, before the module is bound."""
+        raise MXNetError(f"{type(self).__name__} computes with float32 only; precision is for Module")
+
+    def precision_state(self) -> Any:
+        """What is known about the scale of the loss, as plain values."""
+        return None
+
+    def load_precision_state(self, state: Any) -> None:
+        """Takes over what `precision_state` gave."""
+
     def fit(
         self,
         train_data: Any,
@@ -300,10 +319,25 @@ class BaseModule:
         validation_metric: Any = None,
         monitor: Any = None,
         sparse_row_id_fn: Any = None,
-    ) -> None:
-        """Trains on an iterator from epoch `begin_epoch` up to `num_epoch`. A callback that returns False ends it."""
+        *,
+        callbacks: Any = None,
+        verbose: int = 1,
+        checkpoint: Any = None,
+        resume: Any = None,
+        precision: str | None = None,
+        loss_scale: float | str | None = None,
+    ) -> History:
+        """Trains on an iterator from epoch `begin_epoch` up to `num_epoch`. A callback that returns False ends it.
+
+        `callbacks` are mx.callback.Callback objects. `verbose` 0 is silent. `checkpoint` names a file to which the whole
+        training is saved after every epoch; `resume` is such a file to go on from, or True for that of `checkpoint` if it
+        is there. `precision` (float16 or bfloat16) is that of products and convolutions; `loss_scale` (a number or
+        "dynamic", which is float16's) keeps small gradients. Returns the values of every epoch.
+        """
         if num_epoch is None:
             raise ValueError("fit: num_epoch, the number of epochs, is missing")
+        if precision is not None:
+            self.set_precision(precision, loss_scale)
         self.bind(
             train_data.provide_data,
             train_data.provide_label,
@@ -316,7 +350,7 @@ class BaseModule:
             self.init_params(initializer, arg_params, aux_params, allow_missing, force_init)
         self.init_optimizer(kvstore, optimizer, optimizer_params)
         metric = metrics.create(eval_metric)
-        Fit(
+        return Fit(
             module=self,
             train_data=train_data,
             eval_data=eval_data,
@@ -330,6 +364,7 @@ class BaseModule:
             eval_batch_end=listed(eval_batch_end_callback),
             monitor=monitor,
             logger=self.logger,
+            **extras(callbacks, verbose, resume, checkpoint),
         ).run()
 
 

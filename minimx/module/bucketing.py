@@ -16,6 +16,8 @@ from ..checkpoint import Params, load_params, write_whole
 from ..initializer import Uniform
 from ..io import DataDesc
 from ..ndarray import NDArray
+from ..optimizer import Updater
+from ..precision import Precision
 from ..symbol import Symbol
 from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
 from .module import Module
@@ -55,6 +57,7 @@ class BucketingModule(BaseModule):
             "group2ctxs": group2ctxs,
             "compression_params": compression_params,
         }
+        self._precision = Precision()
         self._default = self._module(default_bucket_key, fixed_param_names)
         self._fixed = self._default._fixed_param_names
         self._buckets: dict[Any, Module] = {}
@@ -64,7 +67,20 @@ class BucketingModule(BaseModule):
 
     def _module(self, key: Any, fixed: Sequence[str] | None) -> Module:
         symbol, data_names, label_names = self._sym_gen(key)
-        return Module(symbol, data_names, label_names, fixed_param_names=fixed, **self._options)
+        made = Module(symbol, data_names, label_names, fixed_param_names=fixed, **self._options)
+        made.set_precision(self._precision)
+        return made
+
+    def set_precision(self, precision: str, loss_scale: float | str | None = None) -> None:
+        self._precision = Precision(precision, loss_scale)
+        for module in (self._default, *self._buckets.values()):
+            module.set_precision(self._precision)
+
+    def precision_state(self) -> Any:
+        return self._precision.state()
+
+    def load_precision_state(self, state: Any) -> None:
+        self._precision.load_state(state)
 
     @property
     def _optimizer(self) -> Any:
@@ -264,6 +280,9 @@ class BucketingModule(BaseModule):
             if module is not self._default:
                 module.borrow_optimizer(self._default)
         self.optimizer_initialized = True
+
+    def updaters(self) -> list[Updater]:
+        return self._default.updaters()
 
     def save_optimizer_states(self, fname: str) -> None:
         """Writes the optimizer's states to a file."""

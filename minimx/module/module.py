@@ -17,6 +17,7 @@ from .. import metric as metrics
 from ..base import GraphError, MXNetError
 from ..checkpoint import Params, load_checkpoint, write_whole
 from ..context import Context, cpu
+from ..eager import invoke
 from ..executor import read_grad_req
 from ..initializer import InitDesc, Uniform
 from ..io import DataDesc
@@ -25,6 +26,7 @@ from ..kvstore import create as create_kvstore
 from ..ndarray import NDArray
 from ..optimizer import Optimizer, OptimizerStep, Updater, get_updater
 from ..optimizer import create as create_optimizer
+from ..precision import Precision
 from ..symbol import Symbol
 from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
 from .inputs import check_inputs, described, find_labels, match, match_patterns
@@ -78,6 +80,7 @@ class Module(BaseModule):
         self._updater: Updater | None = None
         self._preloaded_states: str | None = None
         self._monitors: list[Any] = []
+        self._precision = Precision()
         self._unbind()
 
     def _unbind(self) -> None:
@@ -207,6 +210,17 @@ class Module(BaseModule):
         if shared_module is not None and shared_module.optimizer_initialized:
             self.borrow_optimizer(shared_module)
 
+    def set_precision(self, precision: Any, loss_scale: float | str | None = None) -> None:
+        self._precision = precision if isinstance(precision, Precision) else Precision(precision, loss_scale)
+        if self.binded:
+            raise MXNetError("set_precision: the module is bound already; choose the precision before bind()")
+
+    def precision_state(self) -> Any:
+        return self._precision.state()
+
+    def load_precision_state(self, state: Any) -> None:
+        self._precision.load_state(state)
+
     def _exec_group_of(self, borrower: Module) -> Replicas:
         """The executors whose parameters another module shares."""
         self._need("binded")
@@ -234,7 +248,7 @@ class Module(BaseModule):
 
     def _replicas(self, data: list[DataDesc], labels: list[DataDesc], shared: Replicas | None) -> Replicas:
         made = Replicas(
-            self._symbol,
+            self._precision.symbol(self._symbol),
             self._context,
             self._loads,
             data,
@@ -244,6 +258,7 @@ class Module(BaseModule):
             self._group2ctxs,
             shared,
         )
+        self._precision.tell(made.execs)
         for monitor in self._monitors:
             self._watch(made, monitor)
         return made
@@ -361,6 +376,7 @@ class Module(BaseModule):
         self._flush()
         train = self.for_training if is_train is None else is_train
         self._feed(data_batch, train)
+        self._precision.tell(self._bound.execs)
         for executor in self._bound.execs:
             executor.forward(is_train=train)
 
@@ -402,7 +418,12 @@ class Module(BaseModule):
         self._need("binded", "params_initialized", "optimizer_initialized")
         if self._pending and self._fuses():
             self._pending, self._spent = False, True
-            self._step()()
+            self._precision.tell(self._bound.execs)
+            step = self._step()
+            with self._precision.updating(self._optimizer):
+                step()
+            if self._precision.guarded:
+                self._precision.learn(step.finite)
             return
         self._flush()
         if self._spent:
@@ -410,18 +431,28 @@ class Module(BaseModule):
         assert self._first is not None and self._updater is not None
         bound = self._bound
         trained = [(i, n) for i, n in enumerate(self._param_names) if self._reqs[n] != "null"]
-        index_of = {name: index for index, name in self._updater.optimizer.idx2name.items()}
         grads = [e.grad_dict for e in bound.execs]
+        with self._precision.updating(self._optimizer):
+            if self._precision.guarded:
+                finite = all(_finite([g[name] for _, name in trained]) for g in grads)
+                if not self._precision.learn(finite):
+                    return
+            self._update_by(self._updater, trained, grads)
+
+    def _update_by(self, updater: Updater, trained: list[tuple[int, str]], grads: Sequence[Mapping[str, Any]]) -> None:
+        """Updates parameters one after the other."""
+        bound = self._bound
+        index_of = {name: index for index, name in updater.optimizer.idx2name.items()}
         for i, name in trained:
             index = index_of.get(name, i)
             weights = [e.arg_dict[name] for e in bound.execs]
             if len(weights) == 1:
-                self._updater(index, grads[0][name], weights[0])
+                updater(index, grads[0][name], weights[0])
                 continue
             # Weights are the same everywhere: the first device's is updated by the sum, the others get copies of it.
             assert self._kvstore is not None
             total = self._kvstore.sum([g[name] for g in grads])
-            self._updater(index, total.as_in_context(weights[0].context), weights[0])
+            updater(index, total.as_in_context(weights[0].context), weights[0])
             for other in weights[1:]:
                 weights[0].copyto(other)
 
@@ -438,7 +469,9 @@ class Module(BaseModule):
         if bound.step is None or bound.step_key != key:
             bound.step = None
             self._place_states()
-            bound.step = OptimizerStep(bound.execs[0], optimizer, states=updater.states)
+            bound.step = OptimizerStep(
+                bound.execs[0], optimizer, states=updater.states, guarded=self._precision.guarded
+            )
             bound.step_key = key
             updater.states_synced.update(dict.fromkeys(updater.states, True))
         elif bound.step.optimizer_states is not updater.states:
@@ -459,6 +492,7 @@ class Module(BaseModule):
         """Runs forward and backward of a batch that was only fed."""
         if self._pending:
             self._pending = self._spent = False
+            self._precision.tell(self._bound.execs)
             executor = self._bound.execs[0]
             executor.forward(is_train=True)
             executor.backward()
@@ -558,6 +592,9 @@ class Module(BaseModule):
             self.load_optimizer_states(self._preloaded_states)
             self._preloaded_states = None
 
+    def updaters(self) -> list[Updater]:
+        return [] if self._updater is None else [self._updater]
+
     def borrow_optimizer(self, shared_module: Any) -> None:
         """Uses another module's optimizer, with its states."""
         if not shared_module.optimizer_initialized:
@@ -590,6 +627,11 @@ class Module(BaseModule):
         index_of = {name: index for index, name in self._optimizer.idx2name.items()}
         self._updater.states = {index_of.get(key, key): state for key, state in self._updater.states.items()}
         self._updater.states_synced = dict.fromkeys(self._updater.states, False)
+
+
+def _finite(arrays: list[Any]) -> bool:
+    """Whether all numbers of all arrays are finite."""
+    return bool(invoke("multi_all_finite", arrays, {"num_arrays": len(arrays)}).asscalar())
 
 
 def _groups_of(groups: Any, devices: int) -> list[Mapping[str, Context] | None]:

@@ -11,6 +11,7 @@ from ..checkpoint import Params
 from ..initializer import Uniform
 from ..io import DataBatch, DataDesc
 from ..ndarray import NDArray
+from ..optimizer import Updater
 from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
 from .inputs import described
 
@@ -162,6 +163,9 @@ class SequentialModule(BaseModule):
         for module in self._modules:
             module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
         self.optimizer_initialized = True
+
+    def updaters(self) -> list[Updater]:
+        return [updater for module in self._modules for updater in module.updaters()]
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 

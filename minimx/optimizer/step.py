@@ -9,6 +9,7 @@ from ..context import Context
 from ..executor import Executor
 from ..graph import Value
 from ..ndarray import NDArray
+from ..passes.update import FINITE
 from ..step import TrainStep, check_state
 from .optimizer import Optimizer, flat
 from .program import writable
@@ -21,7 +22,9 @@ class OptimizerStep(TrainStep):
     an Updater has them. An Updater's dict may be given: the step works on its states and adds those that are missing.
     """
 
-    def __init__(self, executor: Executor, optimizer: Optimizer, options: Any = None, states: Any = None):
+    def __init__(
+        self, executor: Executor, optimizer: Optimizer, options: Any = None, states: Any = None, guarded: bool = False
+    ):
         if not optimizer.has_rule:
             raise ValueError(f"{type(optimizer).__name__} updates arrays itself; use an Updater")
         if executor._groups:
@@ -32,7 +35,7 @@ class OptimizerStep(TrainStep):
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
         self._weights = executor.arg_dict
         self.optimizer_states = self._completed({} if states is None else states)
-        super().__init__(executor, optimizer.write_rule, options)
+        super().__init__(executor, optimizer.write_rule, options, guarded)
         self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
 
@@ -45,6 +48,7 @@ class OptimizerStep(TrainStep):
 
     def _first_states(self, values: Mapping[str, Value], ctx: Context) -> dict[str, NDArray]:
         found = dict(self._named(values))
+        found |= super()._first_states({n: v for n, v in values.items() if n == FINITE}, ctx)
         for key, state in found.items():
             check_state(key, state, values[key].shape, values[key].dtype)
         return found
