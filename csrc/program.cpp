@@ -131,7 +131,9 @@ int Program::add(Kernel run, const void* args, const std::vector<int>& slots, De
     operand_slots_.push_back(slot);
     operands_.push_back(slot >= 0 ? slots_[slot].data : nullptr);
   }
-  calls_.push_back({run, args, first, slots.size(), device.context_now(), std::move(name), -1, 0, nullptr});
+  auto note = std::make_shared<Note>();
+  note->kernel = note->op = std::move(name);
+  calls_.push_back({run, args, first, slots.size(), device.context_now(), &device, std::move(note), -1, 0, nullptr});
   bool known = false;
   for (Device* d : devices_) known = known || d == &device;
   if (!known) devices_.push_back(&device);
@@ -188,6 +190,12 @@ int Program::add_host_call(HostBody body, const std::vector<int>& slots) {
     (*static_cast<const HostBody*>(raw))(operands);
   };
   return add(run, &host_calls_.back(), slots, device("cpu", 0), "python");
+}
+
+void Program::describe(int call, std::string op, std::string node, std::string operands, int64_t bytes) {
+  Call& described = calls_.at(call);
+  described.note =
+      std::make_shared<Note>(Note{described.note->kernel, std::move(op), std::move(node), std::move(operands), bytes});
 }
 
 void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with) {
@@ -248,13 +256,29 @@ void Program::check_bound() const {
 void Program::run(int first, int last) const {
   if (!checked_) check_bound();
   void* const* operands = operands_.data();
-  for (int i = first; i < last; ++i) {
+  const bool timed = profiled.load(std::memory_order_relaxed) & kProfileBound;
+  if (timed) run_timed(operands, first, last, false);
+  for (int i = timed ? last : first; i < last; ++i) {
     const Call& call = calls_[i];
     if (call.source >= 0 && is_fresh(call)) continue;
     call.run(call.args, operands + call.first_operand, call.context);
   }
   for (int slot : written_)
     if (slots_[slot].storage) slots_[slot].storage->touch();
+}
+
+// On a gpu a call returns before it has run, so each one is waited for: times are true, but nothing overlaps.
+void Program::run_timed(void* const* operands, int first, int last, bool eager) const {
+  const uint64_t thread = thread_number();
+  for (int i = first; i < last; ++i) {
+    const Call& call = calls_[i];
+    if (!eager && call.source >= 0 && is_fresh(call)) continue;
+    const int64_t begin = steady_nanoseconds();
+    call.run(call.args, operands + call.first_operand, call.context);
+    call.device->driver.wait(call.context.stream);
+    const int64_t end = steady_nanoseconds();
+    keep_event({call.note, call.device, begin, end, thread, eager, call.device->pool.stats().used});
+  }
 }
 
 void Program::run_with(void* const* bound, int64_t count) const {
@@ -283,6 +307,7 @@ void Program::run_with(void* const* bound, int64_t count) const {
         if (&arena->device() == s.device) operands[i] = arena->data() + s.offset;
     }
   }
+  if (profiled.load(std::memory_order_relaxed) & kProfileEager) return run_timed(operands, 0, size(), true);
   for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, call.context);
 }
 

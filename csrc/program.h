@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "kernel.h"
+#include "profile.h"
 #include "storage.h"
 
 namespace minimx {
@@ -65,6 +66,8 @@ class Program {
   }
   // A call whose result lasts: it is skipped while nothing was written into the bound slot that it reads.
   void keep(int call, int slot) { calls_.at(call).source = slot; }
+  // What the profiler says about a call.
+  void describe(int call, std::string op, std::string node, std::string operands, int64_t bytes);
 
   // Ends the building: one arena per device, from the pool or from another program that never runs at the same time.
   void seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with);
@@ -80,7 +83,7 @@ class Program {
 
   int size() const { return static_cast<int>(calls_.size()); }
   int64_t arena_bytes() const;
-  const std::string& kernel_name(int call) const { return calls_[call].name; }
+  const std::string& kernel_name(int call) const { return calls_[call].note->kernel; }
 
  private:
   struct Slot {
@@ -97,7 +100,8 @@ class Program {
     size_t first_operand;  // in operands_
     size_t operand_count;
     Context context;
-    std::string name;
+    Device* device;
+    std::shared_ptr<const Note> note;
     int source = -1;            // what a kept call reads
     mutable uint64_t seen = 0;  // the source's version when the call ran last
     mutable void* seen_at = nullptr;
@@ -107,6 +111,7 @@ class Program {
   void resolve(int slot);
   bool is_fresh(const Call& call) const;
   void check_bound() const;
+  void run_timed(void* const* operands, int first, int last, bool eager) const;
 
   std::vector<Slot> slots_;
   std::vector<Call> calls_;

@@ -19,6 +19,19 @@ from .symbol import Symbol, depth_first
 GRAD_REQS = ("write", "add", "null")
 
 
+class Arena:
+    """Temporary memory that the programs of executors take turns in: what has to outlive a run is bound."""
+
+    def __init__(self) -> None:
+        self.largest: _core.Program | None = None  # whose memory others take if it is enough for them
+        self.ready: object = None  # the executor (its token) whose forward pass has left here what its backward pass needs
+
+    def lend(self, program: _core.Program) -> None:
+        """Lets later programs use a program's memory if there is none larger."""
+        if self.largest is None or program.arena_bytes() > self.largest.arena_bytes():
+            self.largest = program
+
+
 class Executor:
     """Made by `Symbol.bind` and `Symbol.simple_bind`."""
 
@@ -27,7 +40,7 @@ class Executor:
         symbol: Symbol,
         ctx: Context,
         args: dict[str, NDArray],
-        grads: dict[str, NDArray],
+        grads: dict[str, NDArray] | Callable[[], dict[str, NDArray]],
         grad_req: dict[str, str],
         aux: dict[str, NDArray],
         group2ctx: Mapping[str, Context] | None = None,
@@ -38,14 +51,15 @@ class Executor:
         self._symbol = symbol
         self._ctx = ctx
         self._groups = {name: Context(c) for name, c in (group2ctx or {}).items()}
-        self._shared = shared_exec
         self._options = options
-        self._grad_req = {name: req if name in grads else "null" for name, req in grad_req.items()}
+        # A function makes the gradients' arrays when they are first needed: never, if a TrainStep does the training.
+        self._grads = grads
+        self._grad_req = {n: req if callable(grads) or n in grads else "null" for n, req in grad_req.items()}
         self.arg_dict = args
-        self.grad_dict: dict[str, NDArray | None] = {name: grads.get(name) for name in args}
         self.aux_dict = aux
         self._programs: dict[bool, Compiled] = {}
-        self._trained = False  # whether the last forward pass left what a backward pass needs
+        self.arena = shared_exec.arena if shared_exec else Arena()
+        self._token = object()
         self._monitor: Callable[[str, NDArray], Any] | None = None
         self._monitor_all = False
         self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
@@ -57,6 +71,12 @@ class Executor:
     @property
     def arg_arrays(self) -> list[NDArray]:
         return list(self.arg_dict.values())
+
+    @property
+    def grad_dict(self) -> dict[str, NDArray | None]:
+        if callable(self._grads):
+            self._grads = self._grads()
+        return {name: self._grads.get(name) for name in self.arg_dict}
 
     @property
     def grad_arrays(self) -> list[NDArray | None]:
@@ -97,24 +117,25 @@ class Executor:
     def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
         """Computes the outputs; keyword arguments are copied into the arguments of those names first."""
         for name, value in kwargs.items():
-            self._feed(name, value)
+            self.feed(name, value)
         compiled = self._programs.get(is_train) or self._compile(is_train)
         compiled.program.run(0, compiled.mark)
-        self._trained = is_train
+        self.arena.ready = self._token if is_train else None
         if self._monitor is not None:
             self._report()
         return self.outputs
 
     def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
         """Computes the gradients. Loss layers need no `out_grads`; other outputs get ones when none are given."""
-        if not self._trained:
-            raise GraphError("backward() needs forward(is_train=True) before it")
+        if self.arena.ready is not self._token:
+            raise GraphError("backward() needs forward(is_train=True) before it, and no other pass on the same memory")
         compiled = self._programs[True]
         if out_grads is not None or not self._head_grads_are_ones:
             self._set_head_grads(out_grads, compiled)
         compiled.program.run(compiled.mark, compiled.end)
 
-    def _feed(self, name: str, value: Any) -> None:
+    def feed(self, name: str, value: Any) -> None:
+        """Copies a value into an argument."""
         target = self.arg_dict.get(name)
         if target is None:
             raise GraphError(f"forward(): there is no argument {name!r}; arguments are {', '.join(self.arg_dict)}")
@@ -154,7 +175,6 @@ class Executor:
 
     def _compile(self, train: bool) -> Compiled:
         every = self.arg_dict | self.aux_dict
-        shared = self._shared._programs.get(train) if self._shared else None
         compiled = compile_symbol(
             self._heads(),
             {n: a.shape for n, a in every.items()},
@@ -164,11 +184,12 @@ class Executor:
             train,
             self._grad_req if train else None,
             {name: c.key for name, c in self._groups.items()},
-            shared.program if shared else None,
+            self.arena.largest,
             self._options,
             len(self._symbol._heads),
         )
         self.bind_arrays(compiled)
+        self.arena.lend(compiled.program)
         self._programs[train] = compiled
         if train:
             self._set_head_grads(None, compiled)
@@ -180,9 +201,10 @@ class Executor:
             bind_array(compiled, ("arg", name), value)
         for name, value in self.aux_dict.items():
             bind_array(compiled, ("aux", name), value)
-        for name, grad in self.grad_dict.items():
-            if grad is not None:
-                bind_array(compiled, ("grad", name), grad)
+        if any(kind == "grad" for kind, _ in compiled.slots):
+            for name, grad in self.grad_dict.items():
+                if grad is not None:
+                    bind_array(compiled, ("grad", name), grad)
         for i, value in enumerate(self._all_outputs):
             bind_array(compiled, ("out", i), value)
 
@@ -211,7 +233,6 @@ class Executor:
         if arg_shapes is None:
             raise ShapeError("reshape(): the given shapes do not determine all others")
         args: dict[str, NDArray] = {}
-        grads: dict[str, NDArray] = {}
         for (name, old), shape in zip(self.arg_dict.items(), arg_shapes, strict=True):
             if shape == old.shape:
                 args[name] = old
@@ -222,12 +243,14 @@ class Executor:
                     f"reshape(): {name} would change from {old.shape} to {shape} though it was not named; "
                     "pass partial_shaping=True if that is meant"
                 )
-            grad = self.grad_dict[name]
-            if grad is not None:
-                grads[name] = grad if shape == old.shape else _resized(grad, shape, allow_up_sizing, name)
         aux = {}
         for (name, old), shape in zip(self.aux_dict.items(), aux_shapes, strict=True):
             aux[name] = old if shape == old.shape else _resized(old, shape, allow_up_sizing, name)
+
+        def grads() -> dict[str, NDArray]:
+            own = {n: g for n, g in self.grad_dict.items() if g is not None}
+            return {n: g if g.shape == args[n].shape else _resized(g, args[n].shape, True, n) for n, g in own.items()}
+
         return Executor(
             self._symbol,
             self._ctx,
@@ -245,7 +268,7 @@ class Executor:
         self._monitor = callback
         self._monitor_all = monitor_all
         self._programs.clear()
-        self._trained = False
+        self.arena.ready = None
         self._make_outputs()
 
     def _report(self) -> None:
@@ -316,21 +339,29 @@ class Executor:
 
         pool = shared_buffer if shared_buffer is not None else {}
         share = set(shared_arg_names or ())
-        args, grads, aux = {}, {}, {}
+        args, aux = {}, {}
         for name in names:
             value = graph.arguments[name]
             old = shared_exec.arg_dict.get(name) if shared_exec and name in share else pool.get(name)
             args[name] = make(name, value, old)
             if shared_buffer is not None:
                 shared_buffer[name] = args[name]
-            if reqs[name] != "null":
-                old_grad = shared_exec.grad_dict.get(name) if shared_exec and name in share else None
-                grads[name] = make(name, value, old_grad)
         for name in states:
             old = shared_exec.aux_dict.get(name) if shared_exec else None
             aux[name] = make(name, graph.auxiliary[name], old)
-        types = [(v.shape, v.dtype) for v in graph.outputs]
-        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options, types)
+
+        trained = {n: (args[n].shape, dtype_name(args[n].dtype), home[n]) for n in names if reqs[n] != "null"}
+
+        def grads() -> dict[str, NDArray]:
+            found = {}
+            for name, (shape, dtype, where) in trained.items():
+                old = shared_exec.grad_dict.get(name) if shared_exec and name in share else None
+                fits = old is not None and old.shape == shape and old.dtype_name == dtype
+                found[name] = old if fits else zeros(shape, where, dtype)
+            return found
+
+        outputs = [(v.shape, v.dtype) for v in graph.outputs]
+        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options, outputs)
 
     @classmethod
     def bind(
