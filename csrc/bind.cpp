@@ -8,7 +8,7 @@
 
 #include "array.h"
 #include "device.h"
-#include "pack.h"
+#include "arena.h"
 #include "profile.h"
 #include "program.h"
 #include "storage.h"

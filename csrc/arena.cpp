@@ -1,4 +1,4 @@
-#include "pack.h"
+#include "arena.h"
 
 #include <algorithm>
 
