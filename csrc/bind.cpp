@@ -1,4 +1,4 @@
-// The only pybind11 file: what Python sees of storage, programs and devices.
+// What Python sees of storage, programs and devices; of the other parts in bind_*.cpp.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -14,6 +14,8 @@
 
 namespace py = pybind11;
 using namespace minimx;
+
+void bind_recordio(py::module_& m);
 
 namespace {
 
@@ -276,6 +278,8 @@ PYBIND11_MODULE(_core, m) {
       .def("kernel_name", &Program::kernel_name)
       .def("arena_bytes", &Program::arena_bytes)
       .def("__len__", &Program::size);
+
+  bind_recordio(m);
 
   bridge = pybind_bridge;
   if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();

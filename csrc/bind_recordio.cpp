@@ -1,0 +1,185 @@
+// What Python sees of RecordIO files.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <mutex>
+
+#include "recordio.h"
+
+namespace py = pybind11;
+using namespace minimx;
+
+namespace {
+
+// The sentence as an exception: OSError (or what is made of its number) if the system failed, ValueError for damage.
+template <typename Stream>
+[[noreturn]] void raise_error(const Stream& stream) {
+  if (stream.error_number() == 0) throw py::value_error(stream.error());
+  py::object error = py::reinterpret_borrow<py::object>(PyExc_OSError)(stream.error_number(), stream.error());
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+  throw py::error_already_set();
+}
+
+// A stream that several Python threads may use. Who finds it in use waits without the GIL.
+template <typename Stream>
+struct Shared {
+  Stream stream;
+  std::mutex mutex;
+
+  std::unique_lock<std::mutex> lock() {
+    std::unique_lock<std::mutex> lock(mutex, std::try_to_lock);
+    if (!lock.owns_lock()) {
+      py::gil_scoped_release release;
+      lock.lock();
+    }
+    return lock;
+  }
+};
+using Reader = Shared<RecordReader>;
+using Writer = Shared<RecordWriter>;
+
+py::bytes to_bytes(const RecordView& record) {
+  return py::bytes(reinterpret_cast<const char*>(record.data), record.size);
+}
+
+py::object read_next(Reader& self) {
+  const auto lock = self.lock();
+  RecordView record;
+  if (self.stream.next(&record)) return to_bytes(record);
+  if (!self.stream.error().empty()) raise_error(self.stream);
+  return py::none();
+}
+
+py::list read_many(Reader& self, size_t count, size_t bytes) {
+  const auto lock = self.lock();
+  RecordChunk chunk;
+  {
+    py::gil_scoped_release release;
+    self.stream.next(&chunk, bytes, count);
+  }
+  if (!self.stream.error().empty()) raise_error(self.stream);
+  py::list records(chunk.records.size());
+  for (size_t i = 0; i < chunk.records.size(); ++i) {
+    const auto& r = chunk.records[i];
+    records[i] = py::bytes(reinterpret_cast<const char*>(chunk.bytes.data()) + r.begin, r.size);
+  }
+  return records;
+}
+
+py::bytes read_at(Reader& self, int64_t offset) {
+  const auto lock = self.lock();
+  RecordView record;
+  if (!self.stream.read_at(offset, &record)) raise_error(self.stream);
+  return to_bytes(record);
+}
+
+std::vector<int64_t> scan(Reader& self) {
+  const auto lock = self.lock();
+  std::vector<int64_t> offsets;
+  bool good;
+  {
+    py::gil_scoped_release release;
+    good = self.stream.scan(&offsets);
+  }
+  if (!good) raise_error(self.stream);
+  return offsets;
+}
+
+std::unique_ptr<Reader> open_reader(std::vector<std::string> paths, int part_index, int num_parts, bool strict) {
+  auto self = std::make_unique<Reader>();
+  self->stream.set_strict(strict);
+  if (!self->stream.open(std::move(paths), part_index, num_parts)) raise_error(self->stream);
+  return self;
+}
+
+std::unique_ptr<Writer> open_writer(const std::string& path) {
+  auto self = std::make_unique<Writer>();
+  if (!self->stream.open(path)) raise_error(self->stream);
+  return self;
+}
+
+py::buffer_info contiguous(const py::buffer& data) {
+  py::buffer_info info = data.request();
+  py::ssize_t step = info.itemsize;
+  for (py::ssize_t i = info.ndim; i-- > 0; step *= info.shape[static_cast<size_t>(i)])
+    if (info.strides[static_cast<size_t>(i)] != step && info.shape[static_cast<size_t>(i)] > 1)
+      throw py::value_error("a record must be contiguous in memory");
+  return info;
+}
+
+int64_t write_record(Writer& self, const py::buffer& data) {
+  const py::buffer_info info = contiguous(data);
+  const auto lock = self.lock();
+  const int64_t offset = self.stream.write(static_cast<const uint8_t*>(info.ptr), info.size * info.itemsize);
+  if (offset < 0) raise_error(self.stream);
+  return offset;
+}
+
+template <bool (RecordWriter::*action)()>
+void finish(Writer& self) {
+  const auto lock = self.lock();
+  bool good;
+  {
+    py::gil_scoped_release release;
+    good = (self.stream.*action)();
+  }
+  if (!good) raise_error(self.stream);
+}
+
+}  // namespace
+
+void bind_recordio(py::module_& m) {
+  py::class_<Reader>(m, "RecordReader")
+      .def(py::init(&open_reader), py::arg("paths"), py::arg("part_index") = 0, py::arg("num_parts") = 1,
+           py::arg("strict") = false)
+      .def("read", &read_next)
+      .def("read_many", &read_many, py::arg("count"), py::arg("bytes") = size_t{64} << 20)
+      .def("read_at", &read_at)
+      .def("scan", &scan)
+      .def("seek",
+           [](Reader& self, int64_t offset) {
+             const auto lock = self.lock();
+             if (!self.stream.seek(offset)) raise_error(self.stream);
+           })
+      .def("set_order",
+           [](Reader& self, std::vector<int64_t> offsets) {
+             const auto lock = self.lock();
+             self.stream.set_order(std::move(offsets));
+           })
+      .def("tell",
+           [](Reader& self) {
+             const auto lock = self.lock();
+             return self.stream.tell();
+           })
+      .def("reset",
+           [](Reader& self) {
+             const auto lock = self.lock();
+             self.stream.reset();
+           })
+      .def("close",
+           [](Reader& self) {
+             const auto lock = self.lock();
+             self.stream.close();
+           })
+      .def("place",
+           [](Reader& self, int64_t offset) {
+             const auto lock = self.lock();
+             return self.stream.place(offset);
+           })
+      .def_property_readonly("bytes", [](const Reader& self) { return self.stream.bytes(); })
+      .def_property_readonly("lost", [](const Reader& self) { return self.stream.lost(); })
+      .def_property_readonly("lost_bytes", [](const Reader& self) { return self.stream.lost_bytes(); })
+      .def_property_readonly("damage", [](const Reader& self) { return self.stream.damage(); });
+
+  py::class_<Writer>(m, "RecordWriter")
+      .def(py::init(&open_writer), py::arg("path"))
+      .def("write", &write_record)
+      .def("tell",
+           [](Writer& self) {
+             const auto lock = self.lock();
+             return self.stream.tell();
+           })
+      .def("flush", &finish<&RecordWriter::flush>)
+      .def("sync", &finish<&RecordWriter::sync>)
+      .def("close", &finish<&RecordWriter::close>);
+}
