@@ -199,13 +199,6 @@ RecordReader::Found RecordReader::damaged(int64_t retry, std::string what) {
   return Found::damage;
 }
 
-// Whether a piece, or the end of the file, follows at `at`.
-bool RecordReader::followed(int64_t at) {
-  if (at >= files_[file_].size) return true;
-  const uint8_t* next = fetch(at, 4);
-  return next && is_magic(next);
-}
-
 RecordReader::Found RecordReader::read_record(RecordView* record) {
   const int64_t size = files_[file_].size;
   const int64_t offset = files_[file_].begin + at_;
@@ -217,7 +210,7 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
       return damaged(size,
                      first ? "the file ends within the head of a record" : "the last piece of a record is missing");
     if (!is_magic(head))
-      return damaged(first ? at + 4 : at, first ? "no record begins here" : "a piece of this record is missing");
+      return damaged(first ? at + 1 : at, first ? "no record begins here" : "a piece of this record is missing");
     const uint32_t flag = flag_of(head);
     const int64_t length = length_of(head);
     if (flag > 3 || (flag >= 2) == first)
@@ -232,11 +225,9 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
     if (!head) return damaged(size, "the file was cut while it was read");
     const uint8_t* payload = head + kHead;
     // A length that leads nowhere and jumps over the beginning of another record is wrong.
-    if (next < size && !(next + 4 <= size && is_magic(head + (next - at)))) {
-      const size_t whole = static_cast<size_t>(length) & ~size_t{3};
-      if (find_magic(payload, 0, whole) < whole)
-        return damaged(at + 4, "the length of " + std::to_string(length) + " bytes leads past the next record");
-    }
+    const bool follows = next >= size || (next + 4 <= size && is_magic(head + (next - at)));
+    if (!follows && jumps_over_record(at + static_cast<int64_t>(kHead), payload, next))
+      return damaged(at + 4, "the length of " + std::to_string(length) + " bytes leads past the next record");
     at = next;
     if (first && flag == 0) {
       *record = {payload, static_cast<size_t>(length), offset};
@@ -253,16 +244,28 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
   return Found::record;
 }
 
-// Whether what looks like the head of a record can be one. Where alignment does not speak for it, the next piece must.
-bool RecordReader::plausible(int64_t at, const uint8_t* head, bool aligned) {
-  if (flag_of(head) > 1) return false;
-  const int64_t length = length_of(head), size = files_[file_].size;
+// Whether what stands behind a magic can be the head of a record. Where alignment does not speak for it, the next piece
+// must.
+bool RecordReader::plausible(int64_t at, bool aligned) {
+  uint8_t head[kHead];
+  const int64_t size = files_[file_].size;
+  if (size - at < static_cast<int64_t>(kHead) || read_file(at, head, kHead) != kHead || flag_of(head) > 1) return false;
+  const int64_t length = length_of(head);
   if (length > size - at - static_cast<int64_t>(kHead)) return false;
-  if (aligned) return true;
   const int64_t next = at + static_cast<int64_t>(kHead) + padded(length);
-  if (next >= size) return true;
-  uint8_t bytes[4];
-  return size - next >= 4 && read_file(next, bytes, 4) == 4 && is_magic(bytes);
+  if (aligned || next >= size) return true;
+  return size - next >= 4 && read_file(next, head, 4) == 4 && is_magic(head);
+}
+
+// Whether a record begins among the bytes from `begin` to `end`, of which `data` has four more.
+bool RecordReader::jumps_over_record(int64_t begin, const uint8_t* data, int64_t end) {
+  const uint8_t* const last = data + std::min(end, files_[file_].size - 4) - begin;
+  for (const uint8_t* p = data; p < last; ++p) {
+    p = static_cast<const uint8_t*>(std::memchr(p, kMagicBytes[0], static_cast<size_t>(last - p)));
+    if (!p) break;
+    if (is_magic(p) && ((p - data) % 4 == 0 || plausible(begin + (p - data), false))) return true;
+  }
+  return false;
 }
 
 // The next place where a record begins, in the present file from `from` on. Bytes may be missing or too many before it,
@@ -278,7 +281,7 @@ int64_t RecordReader::resynchronise(int64_t from) {
       if (!hit) break;
       i = static_cast<size_t>(static_cast<const uint8_t*>(hit) - block);
       const int64_t here = at + static_cast<int64_t>(i);
-      if (is_magic(block + i) && plausible(here, block + i, (here - at_) % 4 == 0)) return here;
+      if (is_magic(block + i) && plausible(here, (here - at_) % 4 == 0)) return here;
     }
     if (!error_.empty()) break;
     at += static_cast<int64_t>(count - kHead + 1);

@@ -88,9 +88,9 @@ class RecordReader {
   int64_t read_file(int64_t at, uint8_t* target, size_t count);
   Found read_record(RecordView* record);
   Found damaged(int64_t retry, std::string what);
-  bool followed(int64_t at);
   int64_t resynchronise(int64_t from);
-  bool plausible(int64_t at, const uint8_t* head, bool aligned);
+  bool plausible(int64_t at, bool aligned);
+  bool jumps_over_record(int64_t begin, const uint8_t* data, int64_t end);
   bool fail(std::string what, int number = 0);
 
   std::vector<File> files_;
