@@ -15,6 +15,7 @@
 namespace py = pybind11;
 using namespace minimx;
 
+void bind_image(py::module_& m);
 void bind_recordio(py::module_& m);
 
 namespace {
@@ -279,6 +280,7 @@ PYBIND11_MODULE(_core, m) {
       .def("arena_bytes", &Program::arena_bytes)
       .def("__len__", &Program::size);
 
+  bind_image(m);
   bind_recordio(m);
 
   bridge = pybind_bridge;
