@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "pack.h"
 #include "recordio.h"
 
 namespace py = pybind11;
@@ -143,6 +144,50 @@ int64_t write_record(Writer& self, const py::object& data) {
   return offset;
 }
 
+// Files as records, one behind the other, where each of them ends, and what was wrong with those that are empty.
+py::tuple pack_some(const std::vector<std::pair<py::bytes, std::string>>& files, bool pass_through, int64_t resize,
+                    bool center_crop, int color, int interpolation, int quality) {
+  std::vector<PackItem> items;
+  for (const auto& [head, path] : files) items.push_back({path, head});
+  PackOptions options;
+  options.pass_through = pass_through;
+  options.resize = resize;
+  options.center_crop = center_crop;
+  options.color = color > 0 ? Pixels::rgb : color == 0 ? Pixels::gray : Pixels::stored;
+  options.interpolation = interpolation;
+  options.quality = quality;
+  auto packed = std::make_unique<Packed>();
+  {
+    py::gil_scoped_release release;
+    pack_files(items, options, packed.get());
+  }
+  py::list problems = py::cast(packed->problems);
+  return py::make_tuple(std::move(packed), problems);
+}
+
+// Writes them; where each one begins, -1 for those that were left out.
+std::vector<int64_t> write_packed(Writer& self, const Packed& packed) {
+  const auto lock = self.lock();
+  std::vector<int64_t> offsets;
+  bool good = true;
+  {
+    py::gil_scoped_release release;
+    size_t begin = 0;
+    for (const size_t end : packed.ends) {
+      if (begin == end) {
+        offsets.push_back(-1);
+        continue;
+      }
+      offsets.push_back(self.stream.write(packed.bytes.data() + begin, end - begin));
+      good = offsets.back() >= 0;
+      if (!good) break;
+      begin = end;
+    }
+  }
+  if (!good) raise_error(self.stream);
+  return offsets;
+}
+
 template <bool (RecordWriter::*action)()>
 void finish(Writer& self) {
   const auto lock = self.lock();
@@ -200,9 +245,17 @@ void bind_recordio(py::module_& m) {
       .def_property_readonly("lost_bytes", [](const Reader& self) { return self.stream.lost_bytes(); })
       .def_property_readonly("damage", [](const Reader& self) { return self.stream.damage(); });
 
+  py::class_<Packed>(m, "Packed").def("record", [](const Packed& self, size_t i) {
+    const size_t begin = i ? self.ends.at(i - 1) : 0;
+    return py::bytes(reinterpret_cast<const char*>(self.bytes.data()) + begin, self.ends.at(i) - begin);
+  });
+  m.def("pack_files", &pack_some, py::arg("files"), py::kw_only(), py::arg("pass_through"), py::arg("resize"),
+        py::arg("center_crop"), py::arg("color"), py::arg("interpolation"), py::arg("quality"));
+
   py::class_<Writer>(m, "RecordWriter")
       .def(py::init(&open_writer), py::arg("path"))
       .def("write", &write_record)
+      .def("write_packed", &write_packed)
       .def("tell",
            [](Writer& self) {
              const auto lock = self.lock();

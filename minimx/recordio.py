@@ -345,4 +345,7 @@ def pack_img(header: IRHeader | Sequence[Any], img: np.ndarray, quality: int = 9
 
     if img_fmt.lower() == ".png" and quality > 9:
         quality = 3  # the default is JPEG's
-    return pack(header, encode(np.asarray(img), img_fmt, quality, bgr=True))
+    pixels = np.asarray(img)
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and img_fmt.lower() != ".png":
+        pixels = pixels[:, :, :3]  # JPEG has no alpha
+    return pack(header, encode(pixels, img_fmt, quality, bgr=True))
