@@ -19,7 +19,7 @@ namespace {
 [[noreturn]] void refuse(const std::string& what) { throw std::runtime_error(what); }
 
 // Appends the bytes of a file.
-void read_file(const std::string& path, std::vector<uint8_t>* out) {
+void read_file(const std::string& path, Bytes* out) {
   const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (handle < 0) refuse(std::strerror(errno));
   struct Closer {
@@ -61,11 +61,11 @@ void resize_shorter(Image& image, int64_t edge, int interpolation, Image& spare)
 
 // Memory that is used again for the next image.
 struct Workspace {
-  std::vector<uint8_t> file;
+  Bytes file;
   Image image, spare;
 };
 
-void pack_file(const PackItem& item, const PackOptions& options, Workspace& work, std::vector<uint8_t>* out) {
+void pack_file(const PackItem& item, const PackOptions& options, Workspace& work, Bytes* out) {
   out->insert(out->end(), item.head.begin(), item.head.end());
   if (options.pass_through) return read_file(item.path, out);
   work.file.clear();

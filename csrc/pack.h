@@ -1,7 +1,10 @@
 // Image files to records: what im2rec does with each file of its list.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "image.h"
@@ -17,9 +20,24 @@ struct PackOptions {
   int quality = 95;  // of JPEG
 };
 
+// An allocator of bytes that are written before they are read, so that nobody need clear them.
+struct Unwritten : std::allocator<uint8_t> {
+  template <class U>
+  struct rebind {
+    using other = Unwritten;
+  };
+  template <class U>
+  void construct(U*) noexcept {}
+  template <class U, class... Values>
+  void construct(U* p, Values&&... values) {
+    ::new (static_cast<void*>(p)) U(std::forward<Values>(values)...);
+  }
+};
+using Bytes = std::vector<uint8_t, Unwritten>;
+
 // Records of some files, one behind the other.
 struct Packed {
-  std::vector<uint8_t> bytes;
+  Bytes bytes;
   std::vector<size_t> ends;           // of each record; that of a file that was left out is empty
   std::vector<std::string> problems;  // why it was left out; empty where it was not
 };

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace {
 constexpr size_t kHead = 8;
 constexpr size_t kAheadMin = size_t{16} << 10;
 constexpr size_t kAheadMax = size_t{1} << 20;
+constexpr size_t kDirect = size_t{32} << 10;  // payloads that are not worth copying
 constexpr uint8_t kMagicBytes[4] = {0x0A, 0x23, 0xD7, 0xCE};
 
 // Files are little endian whatever the machine is.
@@ -383,14 +385,19 @@ bool RecordWriter::open(const std::string& path) {
   return true;
 }
 
-void RecordWriter::piece(uint32_t flag, const uint8_t* data, size_t size) {
+bool RecordWriter::piece(uint32_t flag, const uint8_t* data, size_t size) {
   const uint32_t word = flag << 29 | static_cast<uint32_t>(size);
   uint8_t head[kHead];
   std::memcpy(head, kMagicBytes, 4);
   for (int i = 0; i < 4; ++i) head[4 + i] = static_cast<uint8_t>(word >> 8 * i);
   buffer_.insert(buffer_.end(), head, head + kHead);
-  buffer_.insert(buffer_.end(), data, data + size);
+  if (size >= kDirect) {
+    if (!put(data, size)) return false;
+  } else {
+    buffer_.insert(buffer_.end(), data, data + size);
+  }
   buffer_.resize(buffer_.size() + (-size & 3));
+  return true;
 }
 
 int64_t RecordWriter::write(const uint8_t* data, size_t size) try {
@@ -404,44 +411,47 @@ int64_t RecordWriter::write(const uint8_t* data, size_t size) try {
   size_t begin = 0;
   uint32_t flag = 0;
   for (size_t cut = find_magic(data, 0, whole); cut < whole; cut = find_magic(data, begin, whole)) {
-    piece(flag == 0 ? 1 : 2, data + begin, cut - begin);
+    if (!piece(flag == 0 ? 1 : 2, data + begin, cut - begin)) return -1;
     begin = cut + 4;
     flag = 3;
   }
-  piece(flag, data + begin, size - begin);
+  if (!piece(flag, data + begin, size - begin)) return -1;
   return buffer_.size() < kAheadMax || flush() ? offset : -1;
-} catch (const std::bad_alloc&) {
-  return fail(path_ + ": out of memory"), -1;
-}
-
-int64_t RecordWriter::write(const uint8_t* head, size_t head_size, const uint8_t* data, size_t size) try {
-  joined_.assign(head, head + head_size);
-  joined_.insert(joined_.end(), data, data + size);
-  return write(joined_.data(), joined_.size());
 } catch (const std::bad_alloc&) {
   return fail(path_ + ": out of memory"), -1;
 }
 
 bool RecordWriter::flush() {
   if (handle_ < 0) return fail("the writer is closed");
+  return put(nullptr, 0);
+}
+
+// Writes what is buffered and, without copying it, what comes behind it.
+bool RecordWriter::put(const uint8_t* data, size_t size) {
   if (owner_ != ::getpid()) {
     buffer_.clear();
     return fail(path_ + ": was opened by another process, which alone may write it");
   }
-  for (size_t done = 0; done < buffer_.size();) {
-    const ssize_t put = ::write(handle_, buffer_.data() + done, buffer_.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
+  iovec parts[2] = {{buffer_.data(), buffer_.size()}, {const_cast<uint8_t*>(data), size}};
+  while (parts[0].iov_len + parts[1].iov_len > 0) {
+    const ssize_t done = ::writev(handle_, parts, 2);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) {
       const int why = errno;
       // What is there stays there, what could not be written is forgotten: the disk is full for the next one, too.
       buffer_.clear();
       return fail(path_ + ": cannot be written at offset " + std::to_string(written_), why);
     }
-    done += static_cast<size_t>(put);
-    written_ += put;
+    written_ += done;
+    auto left = static_cast<size_t>(done);
+    for (iovec& part : parts) {
+      const size_t here = std::min(left, part.iov_len);
+      part.iov_base = static_cast<uint8_t*>(part.iov_base) + here;
+      part.iov_len -= here;
+      left -= here;
+    }
   }
   buffer_.clear();
-  if (buffer_.capacity() > 8 * kAheadMax) buffer_.shrink_to_fit();
   return true;
 }
 
