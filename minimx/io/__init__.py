@@ -1,7 +1,8 @@
 """mx.io: where batches come from."""
 
 from .arrays import NDArrayIter
-from .files import CSVIter, MNISTIter, MXDataIter
+from .checks import check_first_batch
+from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
 from .iterator import DataBatch, DataDesc, DataIter, PrefetchingIter, ResizeIter
 
 __all__ = [
@@ -9,9 +10,11 @@ __all__ = [
     "DataBatch",
     "DataDesc",
     "DataIter",
+    "LibSVMIter",
     "MNISTIter",
     "MXDataIter",
     "NDArrayIter",
     "PrefetchingIter",
     "ResizeIter",
+    "check_first_batch",
 ]
