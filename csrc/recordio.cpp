@@ -15,7 +15,7 @@ namespace minimx {
 namespace {
 
 constexpr size_t kHead = 8;
-constexpr size_t kAheadMin = size_t{16} << 10;
+constexpr size_t kAheadMin = size_t{4} << 10;
 constexpr size_t kAheadMax = size_t{1} << 20;
 constexpr size_t kDirect = size_t{32} << 10;  // payloads that are not worth copying
 constexpr uint8_t kMagicBytes[4] = {0x0A, 0x23, 0xD7, 0xCE};
