@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace {
 constexpr size_t kHead = 8;
 constexpr size_t kAheadMin = size_t{16} << 10;
 constexpr size_t kAheadMax = size_t{1} << 20;
+constexpr size_t kDirect = size_t{32} << 10;  // payloads that are not worth copying
 constexpr uint8_t kMagicBytes[4] = {0x0A, 0x23, 0xD7, 0xCE};
 
 // Files are little endian whatever the machine is.
@@ -199,13 +201,6 @@ RecordReader::Found RecordReader::damaged(int64_t retry, std::string what) {
   return Found::damage;
 }
 
-// Whether a piece, or the end of the file, follows at `at`.
-bool RecordReader::followed(int64_t at) {
-  if (at >= files_[file_].size) return true;
-  const uint8_t* next = fetch(at, 4);
-  return next && is_magic(next);
-}
-
 RecordReader::Found RecordReader::read_record(RecordView* record) {
   const int64_t size = files_[file_].size;
   const int64_t offset = files_[file_].begin + at_;
@@ -217,7 +212,7 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
       return damaged(size,
                      first ? "the file ends within the head of a record" : "the last piece of a record is missing");
     if (!is_magic(head))
-      return damaged(first ? at + 4 : at, first ? "no record begins here" : "a piece of this record is missing");
+      return damaged(first ? at + 1 : at, first ? "no record begins here" : "a piece of this record is missing");
     const uint32_t flag = flag_of(head);
     const int64_t length = length_of(head);
     if (flag > 3 || (flag >= 2) == first)
@@ -232,11 +227,9 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
     if (!head) return damaged(size, "the file was cut while it was read");
     const uint8_t* payload = head + kHead;
     // A length that leads nowhere and jumps over the beginning of another record is wrong.
-    if (next < size && !(next + 4 <= size && is_magic(head + (next - at)))) {
-      const size_t whole = static_cast<size_t>(length) & ~size_t{3};
-      if (find_magic(payload, 0, whole) < whole)
-        return damaged(at + 4, "the length of " + std::to_string(length) + " bytes leads past the next record");
-    }
+    const bool follows = next >= size || (next + 4 <= size && is_magic(head + (next - at)));
+    if (!follows && jumps_over_record(at + static_cast<int64_t>(kHead), payload, next))
+      return damaged(at + 4, "the length of " + std::to_string(length) + " bytes leads past the next record");
     at = next;
     if (first && flag == 0) {
       *record = {payload, static_cast<size_t>(length), offset};
@@ -253,16 +246,28 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
   return Found::record;
 }
 
-// Whether what looks like the head of a record can be one. Where alignment does not speak for it, the next piece must.
-bool RecordReader::plausible(int64_t at, const uint8_t* head, bool aligned) {
-  if (flag_of(head) > 1) return false;
-  const int64_t length = length_of(head), size = files_[file_].size;
+// Whether what stands behind a magic can be the head of a record. Where alignment does not speak for it, the next piece
+// must.
+bool RecordReader::plausible(int64_t at, bool aligned) {
+  uint8_t head[kHead];
+  const int64_t size = files_[file_].size;
+  if (size - at < static_cast<int64_t>(kHead) || read_file(at, head, kHead) != kHead || flag_of(head) > 1) return false;
+  const int64_t length = length_of(head);
   if (length > size - at - static_cast<int64_t>(kHead)) return false;
-  if (aligned) return true;
   const int64_t next = at + static_cast<int64_t>(kHead) + padded(length);
-  if (next >= size) return true;
-  uint8_t bytes[4];
-  return size - next >= 4 && read_file(next, bytes, 4) == 4 && is_magic(bytes);
+  if (aligned || next >= size) return true;
+  return size - next >= 4 && read_file(next, head, 4) == 4 && is_magic(head);
+}
+
+// Whether a record begins among the bytes from `begin` to `end`, of which `data` has four more.
+bool RecordReader::jumps_over_record(int64_t begin, const uint8_t* data, int64_t end) {
+  const uint8_t* const last = data + std::min(end, files_[file_].size - 4) - begin;
+  for (const uint8_t* p = data; p < last; ++p) {
+    p = static_cast<const uint8_t*>(std::memchr(p, kMagicBytes[0], static_cast<size_t>(last - p)));
+    if (!p) break;
+    if (is_magic(p) && ((p - data) % 4 == 0 || plausible(begin + (p - data), false))) return true;
+  }
+  return false;
 }
 
 // The next place where a record begins, in the present file from `from` on. Bytes may be missing or too many before it,
@@ -278,7 +283,7 @@ int64_t RecordReader::resynchronise(int64_t from) {
       if (!hit) break;
       i = static_cast<size_t>(static_cast<const uint8_t*>(hit) - block);
       const int64_t here = at + static_cast<int64_t>(i);
-      if (is_magic(block + i) && plausible(here, block + i, (here - at_) % 4 == 0)) return here;
+      if (is_magic(block + i) && plausible(here, (here - at_) % 4 == 0)) return here;
     }
     if (!error_.empty()) break;
     at += static_cast<int64_t>(count - kHead + 1);
@@ -380,14 +385,19 @@ bool RecordWriter::open(const std::string& path) {
   return true;
 }
 
-void RecordWriter::piece(uint32_t flag, const uint8_t* data, size_t size) {
+bool RecordWriter::piece(uint32_t flag, const uint8_t* data, size_t size) {
   const uint32_t word = flag << 29 | static_cast<uint32_t>(size);
   uint8_t head[kHead];
   std::memcpy(head, kMagicBytes, 4);
   for (int i = 0; i < 4; ++i) head[4 + i] = static_cast<uint8_t>(word >> 8 * i);
   buffer_.insert(buffer_.end(), head, head + kHead);
-  buffer_.insert(buffer_.end(), data, data + size);
+  if (size >= kDirect) {
+    if (!put(data, size)) return false;
+  } else {
+    buffer_.insert(buffer_.end(), data, data + size);
+  }
   buffer_.resize(buffer_.size() + (-size & 3));
+  return true;
 }
 
 int64_t RecordWriter::write(const uint8_t* data, size_t size) try {
@@ -401,44 +411,47 @@ int64_t RecordWriter::write(const uint8_t* data, size_t size) try {
   size_t begin = 0;
   uint32_t flag = 0;
   for (size_t cut = find_magic(data, 0, whole); cut < whole; cut = find_magic(data, begin, whole)) {
-    piece(flag == 0 ? 1 : 2, data + begin, cut - begin);
+    if (!piece(flag == 0 ? 1 : 2, data + begin, cut - begin)) return -1;
     begin = cut + 4;
     flag = 3;
   }
-  piece(flag, data + begin, size - begin);
+  if (!piece(flag, data + begin, size - begin)) return -1;
   return buffer_.size() < kAheadMax || flush() ? offset : -1;
-} catch (const std::bad_alloc&) {
-  return fail(path_ + ": out of memory"), -1;
-}
-
-int64_t RecordWriter::write(const uint8_t* head, size_t head_size, const uint8_t* data, size_t size) try {
-  joined_.assign(head, head + head_size);
-  joined_.insert(joined_.end(), data, data + size);
-  return write(joined_.data(), joined_.size());
 } catch (const std::bad_alloc&) {
   return fail(path_ + ": out of memory"), -1;
 }
 
 bool RecordWriter::flush() {
   if (handle_ < 0) return fail("the writer is closed");
+  return put(nullptr, 0);
+}
+
+// Writes what is buffered and, without copying it, what comes behind it.
+bool RecordWriter::put(const uint8_t* data, size_t size) {
   if (owner_ != ::getpid()) {
     buffer_.clear();
     return fail(path_ + ": was opened by another process, which alone may write it");
   }
-  for (size_t done = 0; done < buffer_.size();) {
-    const ssize_t put = ::write(handle_, buffer_.data() + done, buffer_.size() - done);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
+  iovec parts[2] = {{buffer_.data(), buffer_.size()}, {const_cast<uint8_t*>(data), size}};
+  while (parts[0].iov_len + parts[1].iov_len > 0) {
+    const ssize_t done = ::writev(handle_, parts, 2);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) {
       const int why = errno;
       // What is there stays there, what could not be written is forgotten: the disk is full for the next one, too.
       buffer_.clear();
       return fail(path_ + ": cannot be written at offset " + std::to_string(written_), why);
     }
-    done += static_cast<size_t>(put);
-    written_ += put;
+    written_ += done;
+    auto left = static_cast<size_t>(done);
+    for (iovec& part : parts) {
+      const size_t here = std::min(left, part.iov_len);
+      part.iov_base = static_cast<uint8_t*>(part.iov_base) + here;
+      part.iov_len -= here;
+      left -= here;
+    }
   }
   buffer_.clear();
-  if (buffer_.capacity() > 8 * kAheadMax) buffer_.shrink_to_fit();
   return true;
 }
 

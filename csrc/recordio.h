@@ -88,9 +88,9 @@ class RecordReader {
   int64_t read_file(int64_t at, uint8_t* target, size_t count);
   Found read_record(RecordView* record);
   Found damaged(int64_t retry, std::string what);
-  bool followed(int64_t at);
   int64_t resynchronise(int64_t from);
-  bool plausible(int64_t at, const uint8_t* head, bool aligned);
+  bool plausible(int64_t at, bool aligned);
+  bool jumps_over_record(int64_t begin, const uint8_t* data, int64_t end);
   bool fail(std::string what, int number = 0);
 
   std::vector<File> files_;
@@ -124,8 +124,6 @@ class RecordWriter {
   bool open(const std::string& path);
   bool is_open() const { return handle_ >= 0; }
   int64_t write(const uint8_t* data, size_t size);  // where it begins; -1 if that fails
-  // A record of two parts, so that a header need not be copied before its payload.
-  int64_t write(const uint8_t* head, size_t head_size, const uint8_t* data, size_t size);
   int64_t tell() const { return written_ + static_cast<int64_t>(buffer_.size()); }
   bool flush();
   bool sync();  // to the disk
@@ -134,7 +132,8 @@ class RecordWriter {
   int error_number() const { return error_number_; }
 
  private:
-  void piece(uint32_t flag, const uint8_t* data, size_t size);
+  bool piece(uint32_t flag, const uint8_t* data, size_t size);
+  bool put(const uint8_t* data, size_t size);
   bool fail(std::string what, int number = 0);
 
   std::string path_;
@@ -142,7 +141,6 @@ class RecordWriter {
   int64_t owner_ = 0;  // the process that opened it: a forked child must not write what its parent has buffered
   int64_t written_ = 0;
   std::vector<uint8_t> buffer_;
-  std::vector<uint8_t> joined_;
   std::string error_;
   int error_number_ = 0;
 };

@@ -35,6 +35,7 @@ _MODULES = {
     "opt": "optimizer",
     "optimizer": "optimizer",
     "random": "random",
+    "recordio": "recordio",
     "registry": "registry",
     "rnd": "random",
     "runtime": "runtime",
