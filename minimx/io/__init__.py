@@ -2,6 +2,14 @@
 
 from .arrays import NDArrayIter
 from .files import CSVIter, MNISTIter, MXDataIter
+from .image_records import (
+    ImageDetRecordIter,
+    ImageRecordInt8Iter,
+    ImageRecordIter,
+    ImageRecordIter_v1,
+    ImageRecordUInt8Iter,
+    ImageRecordUInt8Iter_v1,
+)
 from .iterator import DataBatch, DataDesc, DataIter, PrefetchingIter, ResizeIter
 
 __all__ = [
@@ -9,6 +17,12 @@ __all__ = [
     "DataBatch",
     "DataDesc",
     "DataIter",
+    "ImageDetRecordIter",
+    "ImageRecordInt8Iter",
+    "ImageRecordIter",
+    "ImageRecordIter_v1",
+    "ImageRecordUInt8Iter",
+    "ImageRecordUInt8Iter_v1",
     "MNISTIter",
     "MXDataIter",
     "NDArrayIter",
