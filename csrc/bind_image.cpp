@@ -3,7 +3,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "array.h"
 #include "image_ops.h"
+#include "image_pipeline.h"
 #include "jpeg.h"
 
 namespace py = pybind11;
@@ -40,6 +42,65 @@ py::array resized(const py::array& source, int64_t h, int64_t w, int method) {
   py::gil_scoped_release release;
   resize_pixels(from, from_h, from_w, c, to, h, w, method);
   return std::move(out);
+}
+
+template <class T>
+void set(T& field, const py::handle& value) {
+  field = value.cast<T>();
+}
+
+// Fields of the two structures by name; what is no field is an error, so that nothing is set in vain.
+PipelineConfig pipeline_config(const py::dict& given) {
+  PipelineConfig c;
+  AugmentConfig& a = c.augment;
+  std::unordered_map<std::string, std::function<void(const py::handle&)>> setters;
+#define FIELD(owner, name) setters[#name] = [&](const py::handle& value) { set(owner.name, value); };
+  FIELD(c, records)
+  FIELD(c, files) FIELD(c, file_labels) FIELD(c, offsets) FIELD(c, relabel) FIELD(c, relabelled) FIELD(c, part_index)
+      FIELD(c, num_parts) FIELD(c, batch_size) FIELD(c, label_width) FIELD(c, label_pad) FIELD(c, label_pad_value)
+          FIELD(c, shuffle) FIELD(c, round_batch) FIELD(c, seed) FIELD(c, chunk_seed) FIELD(c, chunks_shuffled) FIELD(
+              c, prefetch) FIELD(c, threads) FIELD(a, channels) FIELD(a, height) FIELD(a, width) FIELD(a, dtype)
+              FIELD(a, resize) FIELD(a, max_crop_size) FIELD(a, min_crop_size) FIELD(a, pad) FIELD(a, fill_value) FIELD(
+                  a, inter_method) FIELD(a, rand_crop) FIELD(a, random_resized_crop) FIELD(a, mirror)
+                  FIELD(a, rand_mirror) FIELD(a, max_rotate_angle) FIELD(a, rotate) FIELD(a, rotate_list) FIELD(
+                      a, max_aspect_ratio) FIELD(a, min_aspect_ratio) FIELD(a, max_shear_ratio)
+                      FIELD(a, max_random_scale) FIELD(a, min_random_scale) FIELD(a, max_random_area) FIELD(
+                          a, min_random_area) FIELD(a, max_img_size) FIELD(a, min_img_size) FIELD(a, brightness)
+                          FIELD(a, contrast) FIELD(a, saturation) FIELD(a, pca_noise) FIELD(a, random_h) FIELD(
+                              a, random_s) FIELD(a, random_l)
+                              FIELD(a, mean) FIELD(a, deviation) FIELD(a, mean_image) FIELD(a, scale) FIELD(
+                                  a, max_random_contrast) FIELD(a, max_random_illumination) FIELD(a, width_shift)
+                                  FIELD(a, height_shift) FIELD(a, rand_flip) FIELD(a, detection) FIELD(a, resize_mode)
+                                      FIELD(a, rand_crop_prob) FIELD(a, rand_pad_prob) FIELD(a, max_pad_scale)
+                                          FIELD(a, rand_mirror_prob) FIELD(a, min_crop_scales) FIELD(a, max_crop_scales)
+                                              FIELD(a, min_crop_aspect_ratios) FIELD(a, max_crop_aspect_ratios) FIELD(
+                                                  a, min_crop_overlaps) FIELD(a, max_crop_overlaps)
+                                                  FIELD(a, min_crop_sample_coverages)
+                                                      FIELD(a, max_crop_sample_coverages)
+                                                          FIELD(a, min_crop_object_coverages) FIELD(
+                                                              a, max_crop_object_coverages) FIELD(a, max_crop_trials)
+                                                              FIELD(a, num_crop_sampler) FIELD(a, emit_by_overlap)
+                                                                  FIELD(a, emit_overlap_thresh)
+                                                                      FIELD(a, random_hue_prob)
+                                                                          FIELD(a, random_saturation_prob)
+                                                                              FIELD(a, random_illumination_prob)
+                                                                                  FIELD(a, random_contrast_prob)
+#undef FIELD
+                                                                                      setters["augment_seed"] =
+                                                                                          [&](const py::handle& value) {
+                                                                                            set(a.seed, value);
+                                                                                          };
+  for (const auto& [name, value] : given) {
+    const auto setter = setters.find(name.cast<std::string>());
+    if (setter == setters.end())
+      throw std::invalid_argument("an image pipeline has no parameter " + name.cast<std::string>());
+    try {
+      setter->second(value);
+    } catch (const py::cast_error&) {
+      throw py::type_error("image pipeline: " + setter->first + " cannot be " + py::repr(value).cast<std::string>());
+    }
+  }
+  return c;
 }
 
 }  // namespace
@@ -110,4 +171,26 @@ void bind_image(py::module_& m) {
     }
     return to_array(std::move(to));
   });
+
+  py::class_<ImagePipeline>(m, "ImagePipeline")
+      .def(py::init([](const py::dict& config) { return std::make_unique<ImagePipeline>(pipeline_config(config)); }))
+      .def("next",
+           [](ImagePipeline& self) -> py::object {
+             ImagePipeline::Batch batch;
+             bool good;
+             {
+               py::gil_scoped_release release;
+               good = self.next(&batch);
+             }
+             if (!good) return py::none();
+             return py::make_tuple(batch.data, batch.label, batch.pad,
+                                   py::array_t<uint64_t>(static_cast<py::ssize_t>(batch.ids.size()), batch.ids.data()));
+           })
+      .def("reset", &ImagePipeline::reset, py::call_guard<py::gil_scoped_release>())
+      .def("close", &ImagePipeline::close, py::call_guard<py::gil_scoped_release>())
+      .def("state", &ImagePipeline::state, py::call_guard<py::gil_scoped_release>())
+      .def("set_state", &ImagePipeline::set_state, py::call_guard<py::gil_scoped_release>())
+      .def("take_messages", &ImagePipeline::take_messages, py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("epoch", &ImagePipeline::epoch)
+      .def_property_readonly("skipped", &ImagePipeline::skipped);
 }

@@ -244,11 +244,11 @@ std::vector<std::string>& given_paths() {
   static auto& paths = *new std::vector<std::string>;
   return paths;
 }
-std::mutex library_mutex;
+std::mutex& library_mutex = *new std::mutex;
 
 // Null when there is none, which is looked into again next time.
 const Library* find_library(std::string* why) {
-  static Library library;
+  static Library& library = *new Library;  // threads may still decode when the process ends
   static bool found = false;
   std::lock_guard<std::mutex> lock(library_mutex);
   if (found) return &library;

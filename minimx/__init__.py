@@ -20,6 +20,7 @@ _MODULES = {
     "digits": "digits",
     "engine": "engine",
     "executor": "executor",
+    "image": "image",
     "init": "initializer",
     "initializer": "initializer",
     "io": "io",

@@ -3,6 +3,14 @@
 from .arrays import NDArrayIter
 from .checks import check_first_batch
 from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
+from .image_records import (
+    ImageDetRecordIter,
+    ImageRecordInt8Iter,
+    ImageRecordIter,
+    ImageRecordIter_v1,
+    ImageRecordUInt8Iter,
+    ImageRecordUInt8Iter_v1,
+)
 from .iterator import DataBatch, DataDesc, DataIter, PrefetchingIter, ResizeIter
 
 __all__ = [
@@ -10,6 +18,12 @@ __all__ = [
     "DataBatch",
     "DataDesc",
     "DataIter",
+    "ImageDetRecordIter",
+    "ImageRecordInt8Iter",
+    "ImageRecordIter",
+    "ImageRecordIter_v1",
+    "ImageRecordUInt8Iter",
+    "ImageRecordUInt8Iter_v1",
     "LibSVMIter",
     "MNISTIter",
     "MXDataIter",
