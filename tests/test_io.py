@@ -326,6 +326,13 @@ def test_libsvm(tmp_path):
     assert [b.label[0].asnumpy()[0, 0] for b in halves[1]] == [0, 3] and halves[0].num_data == 3
 
 
+def test_the_same_batch_again(tmp_path):
+    (tmp_path / "data").write_text(LIBSVM)
+    batches = mx.io.LibSVMIter(str(tmp_path / "data"), (3,), batch_size=2)
+    batches.debug_skip_load()
+    assert [batches.next().index.tolist() for _ in range(9)] == [[0, 1]] * 9
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -448,6 +455,12 @@ def test_labels_of_one_class(caplog):
     assert said[0].startswith(
         "all 20 labels (softmax_label) of the first batch are 3, and the iterator does not shuffle"
     )
+    batches = mx.io.ImageRecordIter(
+        path_imgrec=str(Path(__file__).parent / "golden/rec/images_png.rec"), data_shape=(3, 8, 8), batch_size=12
+    )
+    batch = batches.next()
+    batch.label[0][:] = 3
+    assert "are 3, and the iterator does not shuffle" in mx.io.check_first_batch(batches, batch)[0]
     for quiet in (
         mx.io.NDArrayIter(data, label, 20, shuffle=True),
         mx.io.NDArrayIter(data, label, 40),

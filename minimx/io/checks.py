@@ -45,7 +45,8 @@ def _innermost(iterator: Any) -> Any:
 def _single_class(iterator: Any, name: str, label: np.ndarray) -> str | None:
     label = label.reshape(-1) if label.ndim <= 1 or label.shape[1:] == (1,) else label[:0]
     inner = _innermost(iterator)
-    if len(label) < _FEW or getattr(inner, "shuffle", None) is not False:
+    shuffles = getattr(inner, "shuffle", getattr(inner, "params", {}).get("shuffle"))
+    if len(label) < _FEW or shuffles is not False:
         return None
     if (label != label[0]).any() or label[0] != np.floor(label[0]):
         return None
