@@ -21,6 +21,7 @@ _MODULES = {
     "engine": "engine",
     "executor": "executor",
     "image": "image",
+    "img": "image",
     "init": "initializer",
     "initializer": "initializer",
     "io": "io",

@@ -1,16 +1,12 @@
 """ImageRecordIter: what MXNet's returns, the same epoch on any number of threads, states, parts, and what is refused."""
 
 import json
-import logging
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minimx as mx
-from minimx import _core
-from minimx.image.codec import encode
 
 REC = Path(__file__).parent / "golden/rec"
 GOLDEN = {k[5:]: v for k, v in json.loads((REC / "index.json").read_text()).items() if k.startswith("iter_")}

@@ -100,5 +100,5 @@ def _encode_png(pixels: np.ndarray, level: int, bgr: bool) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, level)), chunk(b"IEND", b"")]
+        [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows.tobytes(), level)), chunk(b"IEND", b"")]
     )

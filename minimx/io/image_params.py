@@ -11,7 +11,9 @@ BATCHES: Params = {
     "batch_size": Int(min=1, doc="images in a batch"),
     "preprocess_threads": Int(4, min=1, doc="threads that decode, at most as many as there are cores"),
     "prefetch_buffer": Int(4, min=1, doc="batches that are made ahead"),
-    "round_batch": Bool(True, doc="complete the last batch with images of the next epoch, which then begins after them"),
+    "round_batch": Bool(
+        True, doc="complete the last batch with images of the next epoch, which then begins after them"
+    ),
     "shuffle": Bool(False, doc="a new order in every epoch; without path_imgidx only within chunks of 64 MB"),
     "seed": Int(0, doc="of the order and, unless seed_aug is given, of the random changes"),
     "num_parts": Int(1, min=1, doc="parts that the images are dealt out to"),
@@ -30,7 +32,9 @@ RECORDS: Params = {
     "path_imgidx": Text("", "index file: parts and orders are then made record by record"),
     "aug_seq": Text("aug_default", "is accepted; the changes are those of the parameters"),
     "label_width": Int(1, min=1, doc="labels of an image"),
-    "shuffle_chunk_size": Int(0, min=0, doc="MB in the pieces of the file that are read in random order; 0 is the whole"),
+    "shuffle_chunk_size": Int(
+        0, min=0, doc="MB in the pieces of the file that are read in random order; 0 is the whole"
+    ),
     "shuffle_chunk_seed": Int(0, doc="of the order of these pieces"),
     "seed_aug": Int(None, doc="of the random changes"),
 }
@@ -40,7 +44,9 @@ AUGMENT: Params = {
     "rand_crop": Bool(False, doc="crop anywhere instead of in the middle"),
     "random_resized_crop": Bool(False, doc="crop a part of random area and aspect and resize it"),
     "max_rotate_angle": Int(0, min=0, doc="turn by up to so many degrees"),
-    "max_aspect_ratio": Float(0, doc="change of the aspect: up to 1 + this, or up to this if min_aspect_ratio is given"),
+    "max_aspect_ratio": Float(
+        0, doc="change of the aspect: up to 1 + this, or up to this if min_aspect_ratio is given"
+    ),
     "min_aspect_ratio": Float(None, doc="smallest aspect"),
     "max_shear_ratio": Float(0, min=0, doc="shear by up to this"),
     "max_crop_size": Int(-1, doc="largest edge of a square that is cropped and resized; -1: crop the result's size"),
@@ -101,7 +107,9 @@ DETECT: Params = {
     "min_crop_object_coverages": Floats((0.0,), "least part of some object that the crop covers"),
     "max_crop_object_coverages": Floats((1.0,), "most of it"),
     "num_crop_sampler": Int(1, min=0, doc="kinds of crops"),
-    "crop_emit_mode": Enum(["center", "overlap"], "center", "objects stay if their centre does, or if enough of them does"),
+    "crop_emit_mode": Enum(
+        ["center", "overlap"], "center", "objects stay if their centre does, or if enough of them does"
+    ),
     "emit_overlap_thresh": Float(0.3, doc="how much that is"),
     "max_crop_trials": Shape((25,), doc="attempts, for each kind of crop"),
     "rand_pad_prob": Float(0, min=0, max=1, doc="probability of a border"),

@@ -73,7 +73,9 @@ class ImageBatches(_OfBatches):
 
     @property
     def provide_data(self) -> list[DataDesc]:
-        return [DataDesc(self.params["data_name"], (self.batch_size, *self.params["data_shape"]), np.dtype(self.dtype).type)]
+        return [
+            DataDesc(self.params["data_name"], (self.batch_size, *self.params["data_shape"]), np.dtype(self.dtype).type)
+        ]
 
     @property
     def provide_label(self) -> list[DataDesc]:
@@ -153,7 +155,7 @@ class ImageBatches(_OfBatches):
                 logging.info("%s: computing the mean image %s", type(self).__name__, path)
             total, count = np.zeros(self.params["data_shape"], np.float64), 0
             for batch in self:
-                rows = self.batch_size - batch.pad
+                rows = self.batch_size - (batch.pad or 0)
                 total += batch.data[0].asnumpy()[:rows].sum(0, dtype=np.float64)
                 count += rows
             save(path, {"mean_img": array(total / count)})
@@ -198,7 +200,9 @@ def index_offsets(path: str) -> list[int]:
             try:
                 offsets.append(int(parts[1]))
             except (IndexError, ValueError):
-                raise FileFormatError(f"{path}, line {number}: key and offset are needed, got {line.strip()!r}") from None
+                raise FileFormatError(
+                    f"{path}, line {number}: key and offset are needed, got {line.strip()!r}"
+                ) from None
     return sorted(offsets)
 
 
@@ -216,7 +220,9 @@ def list_labels(path: str, width: int | None) -> dict[int, list[float]]:
             except ValueError:
                 numbers = []
             if not numbers or (width is not None and len(numbers) < width):
-                raise FileFormatError(f"{path}, line {number}: an index, {width or 'some'} labels and a name are needed")
+                raise FileFormatError(
+                    f"{path}, line {number}: an index, {width or 'some'} labels and a name are needed"
+                )
     return labels
 
 
@@ -244,7 +250,9 @@ class _FromRecords(ImageBatches):
                 config["chunks_shuffled"] = max(1, round(share / (p["shuffle_chunk_size"] << 20)))
                 config["chunk_seed"] = p["shuffle_chunk_seed"] % 2**64
         if p["verbose"]:
-            logging.info("%s: %s, at most %d threads decode", type(self).__name__, ", ".join(files), p["preprocess_threads"])
+            logging.info(
+                "%s: %s, at most %d threads decode", type(self).__name__, ", ".join(files), p["preprocess_threads"]
+            )
         return config
 
 
