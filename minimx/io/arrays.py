@@ -55,8 +55,8 @@ class RowsIter(DataIter):
     def _described(self, arrays: Named) -> list[DataDesc]:
         return [DataDesc(n, (self.batch_size, *a.shape[1:]), a.dtype, self.layout) for n, a in arrays]
 
-    def _state(self, **parts):
-        return super()._state(num_data=self.num_data, **parts)
+    def _make_state(self, **parts):
+        return super()._make_state(num_data=self.num_data, **parts)
 
     def getdata(self):
         return [self._taken(a) for _, a in self.data]
@@ -129,10 +129,10 @@ class NDArrayIter(RowsIter):
 
     def get_state(self):
         generator = None if self._generator is np.random else self._generator.get_state(legacy=False)
-        return self._state(idx=self.idx, cursor=self.cursor, carried=self._carried, generator=generator)
+        return self._make_state(idx=self.idx, cursor=self.cursor, carried=self._carried, generator=generator)
 
     def set_state(self, state):
-        state = self._checked(state)
+        state = self._check_state(state)
         self.idx, self.cursor, self._carried = state["idx"], state["cursor"], state["carried"]
         if state["generator"] is not None:
             self._generator = np.random.RandomState()

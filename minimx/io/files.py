@@ -73,10 +73,10 @@ class RoundingIter(MXDataIter):
         return True
 
     def get_state(self):
-        return self._state(next=self._next, pad=self.pad, rows=self.rows)
+        return self._make_state(next=self._next, pad=self.pad, rows=self.rows)
 
     def set_state(self, state):
-        state = self._checked(state)
+        state = self._check_state(state)
         self._next, self.pad, self.rows = state["next"], state["pad"], state["rows"]
 
 
@@ -136,10 +136,10 @@ class MNISTIter(MXDataIter):
         self._start = -self.batch_size
 
     def get_state(self):
-        return self._state(start=self._start)
+        return self._make_state(start=self._start)
 
     def set_state(self, state):
-        self._start = self._checked(state)["start"]
+        self._start = self._check_state(state)["start"]
 
     def iter_next(self):
         self._start += self.batch_size

@@ -124,12 +124,12 @@ class DataIter:
         """Goes to where an iterator like this one was."""
         raise NotImplementedError(f"{type(self).__name__} cannot go where it was: define get_state() and set_state()")
 
-    def _state(self, **parts: Any) -> dict[str, Any]:
+    def _make_state(self, **parts: Any) -> dict[str, Any]:
         return {"iterator": type(self).__name__, "batch_size": self.batch_size, **parts}
 
-    def _checked(self, state: dict[str, Any]) -> dict[str, Any]:
+    def _check_state(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state, if it is of an iterator like this one."""
-        for key, own in self._state().items():
+        for key, own in self._make_state().items():
             if state.get(key) != own:
                 raise ValueError(f"{type(self).__name__}: the state's {key} is {state.get(key)!r}, here it is {own!r}")
         return state
@@ -195,10 +195,10 @@ class ResizeIter(_OfBatches):
         return True
 
     def get_state(self):
-        return self._state(cur=self.cur, inner=self.data_iter.get_state())
+        return self._make_state(cur=self.cur, inner=self.data_iter.get_state())
 
     def set_state(self, state):
-        self.cur = self._checked(state)["cur"]
+        self.cur = self._check_state(state)["cur"]
         self.data_iter.set_state(state["inner"])
 
 
@@ -242,10 +242,10 @@ class PrefetchingIter(_OfBatches):
         for i, state in zip(self.iters, self._states, strict=True):
             if state is None:
                 i.get_state()  # says why it cannot
-        return self._state(inner=list(self._states))
+        return self._make_state(inner=list(self._states))
 
     def set_state(self, state):
-        inner = self._checked(state)["inner"]
+        inner = self._check_state(state)["inner"]
         if len(inner) != len(self.iters):
             raise ValueError(f"PrefetchingIter: the state is of {len(inner)} iterators, here are {len(self.iters)}")
         for future in self._coming:
