@@ -468,7 +468,7 @@ COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
 def test_random_damage_under_the_sanitizers(tmp_path):
     root = REC.parents[2]
     program = tmp_path / "fuzz"
-    sources = [str(root / "tests/fuzz/recordio.cpp"), str(root / "csrc/recordio.cpp")]
+    sources = [str(root / "tests/fuzz/recordio.cpp"), *map(str, sorted((root / "csrc").glob("recordio*.cpp")))]
     flags = ["-std=c++17", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{root / 'csrc'}"]
     built = subprocess.run([COMPILER, *flags, *sources, "-o", str(program)], capture_output=True, text=True)
     if "sanitize" in built.stderr or "asan" in built.stderr:

@@ -55,8 +55,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("prefix", help="what the names of the .lst, .rec and .idx files begin with")
     found.add_argument("root", help="the folder of the images")
 
-    def flag(group: Any, name: str, help: str, default: bool = False, **more: Any) -> None:
-        group.add_argument(name, type=truth, default=default, metavar="BOOL", help=help, **more)
+    def flag(group: Any, name: str, help: str, default: bool = False) -> None:
+        group.add_argument(name, type=truth, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
     lists = found.add_argument_group("making lists")
     flag(lists, "--list", "make a list of the images below the folder, PREFIX.lst")

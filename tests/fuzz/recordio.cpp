@@ -1,6 +1,6 @@
 // Files of records with random damage, read in every way there is, under the sanitizers:
 //
-//   c++ -std=c++17 -O1 -g -fsanitize=address,undefined -Icsrc tests/fuzz/recordio.cpp csrc/recordio.cpp -o fuzz
+//   c++ -std=c++17 -O1 -g -fsanitize=address,undefined -Icsrc tests/fuzz/recordio.cpp csrc/recordio*.cpp -o fuzz
 //   ./fuzz FILE COUNT [SEED]      writes its inputs to FILE, one after the other; it has the one that failed
 #include "recordio.h"
 
