@@ -50,7 +50,11 @@ def functions(mx):
         out[f"copyMakeBorder {kind}"] = image.copyMakeBorder(src, 3, 2, 5, 4, type=kind, values=(10, 20, 30))
     out["copyMakeBorder value"] = image.copyMakeBorder(src, 3, 2, 5, 4, type=0, value=7)
     out["scale_down"] = np.array(
-        [image.scale_down((640, 480), (720, 120)), image.scale_down((30, 40), (50, 100)), image.scale_down((9, 9), (3, 2))]
+        [
+            image.scale_down((640, 480), (720, 120)),
+            image.scale_down((30, 40), (50, 100)),
+            image.scale_down((9, 9), (3, 2)),
+        ]
     )
     out["fixed_crop"] = image.fixed_crop(src, 5, 6, 20, 15, (17, 19), 1)
     planes = mx.nd.array(picture().transpose(2, 0, 1).astype("f"))
@@ -93,7 +97,9 @@ def drawn(mx, seed):
     }.items():
         out[name] = augmenter(mx.nd.array(picture().astype("f")))
         out[name + " dumps"] = np.array(str(augmenter.dumps()))
-    colours = dict(mean=True, std=True, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, pca_noise=0.1, rand_gray=0.2)
+    colours = dict(
+        mean=True, std=True, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, pca_noise=0.1, rand_gray=0.2
+    )
     steps = image.CreateAugmenter((3, 12, 16), 20, True, True, True, inter_method=1, **colours)
     for step in steps:
         src = step(src)
@@ -142,13 +148,22 @@ def iterators(mx, folder):
     random.seed(5)
     path = detection_records(mx, folder)
     it = mx.image.ImageDetIter(
-        4, (3, 10, 12), path_imgrec=path + ".rec", path_imgidx=path + ".idx", rand_mirror=True, rand_crop=0.5, inter_method=1
+        4,
+        (3, 10, 12),
+        path_imgrec=path + ".rec",
+        path_imgidx=path + ".idx",
+        rand_mirror=True,
+        rand_crop=0.5,
+        inter_method=1,
     )
     batches = list(it)
     out["ImageDetIter"] = np.array([b.data[0].asnumpy() for b in batches])
     out["ImageDetIter label"] = np.array([b.label[0].asnumpy() for b in batches])
     out["ImageDetIter pad"] = np.array([b.pad for b in batches])
-    for name, given in {"plain": {}, "mirror": dict(rand_mirror_prob=1.0, mean_r=10, std_r=2, std_g=1, std_b=1)}.items():
+    for name, given in {
+        "plain": {},
+        "mirror": dict(rand_mirror_prob=1.0, mean_r=10, std_r=2, std_g=1, std_b=1),
+    }.items():
         it = mx.io.ImageDetRecordIter(
             path_imgrec=path + ".rec", data_shape=(3, 32, 30), batch_size=4, label_pad_width=20, verbose=False, **given
         )
