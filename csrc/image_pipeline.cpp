@@ -306,9 +306,15 @@ void ImagePipeline::loop() {
     --running_;
     Work& work = *task.work;
     if (!failure.empty()) work.failures.emplace_back(task.item.key, place(task.item.key) + ": " + failure);
-    if (!error.empty() && work.error.empty()) work.error = place(task.item.key) + ": " + error;
+    if (!error.empty() && (work.error.empty() || task.row < work.error_row)) {
+      work.error_row = task.row;
+      work.error = place(task.item.key) + ": " + error;  // and nothing more is produced
+      work.closed = true;
+      if (open_ == task.work) open_ = nullptr;
+    }
     task.item = {};
-    if (++work.done == work.assigned && work.closed) ready_.notify_all();
+    ++work.done;
+    if (work.done == work.assigned && work.closed) ready_.notify_all();
     if (paused_ && running_ == 0) ready_.notify_all();
   }
 }

@@ -83,6 +83,7 @@ class ImagePipeline {
     bool closed = false, last = false, borrows = false;
     std::vector<std::pair<uint64_t, std::string>> failures;
     std::string error;
+    int64_t error_row = 0;
   };
   struct Task {
     Item item;

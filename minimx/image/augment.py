@@ -266,6 +266,7 @@ def colour_steps(
     rand_gray: float,
     mean: Any,
     std: Any,
+    dtype: Any = np.float32,
 ) -> list[Augmenter]:
     """What the lists of changes for classification and detection end with."""
     steps: list[Augmenter] = [CastAug()]
@@ -277,8 +278,8 @@ def colour_steps(
         steps.append(LightingAug(pca_noise, EIGENVALUES, EIGENVECTORS))
     if rand_gray > 0:
         steps.append(RandomGrayAug(rand_gray))
-    mean = np.array(MEAN, np.float32) if mean is True else mean
-    std = np.array(DEVIATION, np.float32) if std is True else std
+    mean = np.array(MEAN, dtype) if mean is True else mean
+    std = np.array(DEVIATION, dtype) if std is True else std
     for name, value in (("mean", mean), ("std", std)):
         if value is not None and (not hasattr(value, "shape") or value.shape[:1] not in ((1,), (3,))):
             raise ParameterError(f"{name} must be True or an array of 1 or 3 numbers, got {value!r}")

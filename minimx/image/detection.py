@@ -173,13 +173,8 @@ class DetRandomCropAug(DetAugmenter):
         if not real.size:
             return False
         boxes = label[real, 1:5]
-        seen = np.concatenate(
-            [
-                np.maximum(boxes[:, :2], [x / width, y / height]),
-                np.minimum(boxes[:, 2:], [(x + w) / width, (y + h) / height]),
-            ],
-            axis=1,
-        )
+        view = np.array([x / width, y / height, (x + w) / width, (y + h) / height], label.dtype)
+        seen = np.concatenate([np.maximum(boxes[:, :2], view[:2]), np.minimum(boxes[:, 2:], view[2:])], axis=1)
         covered = _areas(seen) / areas[real]
         covered = covered[covered > 0]
         return bool(covered.size) and covered.min() > self.min_object_covered
@@ -308,5 +303,5 @@ def CreateDetAugmenter(  # noqa: N802
         pad = DetRandomPadAug(aspect_ratio_range, (1.0, area_range[1]), max_attempts, pad_val)
         steps.append(DetRandomSelectAug([pad], 1 - rand_pad))
     steps.append(DetBorrowAug(ForceResizeAug((data_shape[2], data_shape[1]), inter_method)))
-    colours = colour_steps(brightness, contrast, saturation, hue, pca_noise, rand_gray, mean, std)
+    colours = colour_steps(brightness, contrast, saturation, hue, pca_noise, rand_gray, mean, std, np.float64)
     return steps + [DetBorrowAug(step) for step in colours]
