@@ -72,7 +72,8 @@ class Build(build_ext):
 
         python = ["-I" + sysconfig.get_paths()["include"], "-I" + pybind11.get_include()]
         for source in sorted(SOURCES.glob("*.cpp")):
-            flags = [*common, *python] if source.stem in ("bind", "array", "dlpack", "eager", "plans") else common
+            binds = source.stem.startswith("bind") or source.stem in ("array", "dlpack", "eager", "plans")
+            flags = [*common, *python] if binds else common
             if source.stem == "gpu" and not EMULATE:
                 flags = [*flags, "-DMINIMX_NO_EMULATION"]
             jobs.append((source, work / f"{source.stem}.o", flags))

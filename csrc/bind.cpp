@@ -1,4 +1,4 @@
-// The only pybind11 file: what Python sees of storage, programs and devices.
+// What Python sees of storage, programs and devices; of the other parts in bind_*.cpp.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -16,6 +16,9 @@
 
 namespace py = pybind11;
 using namespace minimx;
+
+void bind_image(py::module_& m);
+void bind_recordio(py::module_& m);
 
 namespace {
 
@@ -310,6 +313,8 @@ PYBIND11_MODULE(_core, m) {
                                 e.device->type, e.device->id, e.begin, e.end, e.thread, e.eager, e.memory));
     return py::make_tuple(out, lost);
   });
+  bind_image(m);
+  bind_recordio(m);
 
   bridge = pybind_bridge;
   if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();

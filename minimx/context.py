@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from . import _core
 from .base import DeviceError
+
+if TYPE_CHECKING:
+    from . import _core
 
 _TYPES = {1: "cpu", 2: "gpu", 3: "cpu_pinned", 5: "cpu_shared"}
 _NUMBERS = {name: number for number, name in _TYPES.items()}
@@ -43,6 +45,8 @@ class Context:
     @property
     def device(self) -> _core.Device:
         if self._device is None:
+            from . import _core  # not before it is needed: files can be read without it
+
             kind, number = self.key
             try:
                 self._device = _core.device(kind, number)
@@ -96,6 +100,8 @@ def gpu(device_id: int = 0) -> Context:
 
 def num_gpus() -> int:
     """How many gpu devices this process can use."""
+    from . import _core
+
     return _core.device_count("gpu")
 
 

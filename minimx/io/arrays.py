@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -45,15 +45,6 @@ class RowsIter(DataIter):
                 raise ValueError(f"{data[0][0]} has {self.num_data} rows, but {name} has {value.shape[0]}")
         self.rows = np.arange(self.batch_size)  # those of the present batch
 
-    place: ClassVar[tuple[str, ...]] = ("rows",)  # attributes that say where the iterator is
-
-    def state_dict(self):
-        return {name: getattr(self, name) for name in self.place}
-
-    def load_state_dict(self, state):
-        for name in self.place:
-            setattr(self, name, state[name])
-
     @property
     def provide_data(self) -> list[DataDesc]:
         return self._described(self.data)
@@ -64,6 +55,9 @@ class RowsIter(DataIter):
 
     def _described(self, arrays: Named) -> list[DataDesc]:
         return [DataDesc(n, (self.batch_size, *a.shape[1:]), a.dtype, self.layout) for n, a in arrays]
+
+    def _make_state(self, **parts):
+        return super()._make_state(num_data=self.num_data, **parts)
 
     def getdata(self):
         return [self._taken(a) for _, a in self.data]
@@ -116,24 +110,9 @@ class NDArrayIter(RowsIter):
         self._carried = self.idx[:0]  # rows left over from the epoch before
         self.hard_reset()
 
-    place = ("rows", "idx", "_permutation", "_carried", "cursor")
-
-    def state_dict(self):
-        own = None if self._generator is None else self._generator.get_state(legacy=False)
-        # The permutation changes in place.
-        return {**super().state_dict(), "_permutation": self._permutation.copy(), "generator": own}
-
-    def load_state_dict(self, state):
-        if len(state["idx"]) != self.num_data:
-            raise ValueError(f"NDArrayIter: the state is that of {len(state['idx'])} rows, there are {self.num_data}")
-        super().load_state_dict(state)
-        if self._generator is not None and state["generator"] is not None:
-            self._generator.set_state(state["generator"])
-
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""
-        if self.shuffle:
-            self._shuffle()
+        self._shuffle()
         self._carried = self.idx[:0]
         self.cursor = -self.batch_size
 
@@ -141,15 +120,31 @@ class NDArrayIter(RowsIter):
         left = self.num_data - self.cursor
         rolls = self.last_batch_handle == "roll_over" and 0 < left < self.batch_size
         self._carried = self.idx[self.cursor :].copy() if rolls else self.idx[:0]
-        if self.shuffle:
-            self._shuffle()
+        self._shuffle()
         # A batch starts at the cursor; the first begins with the rows that were carried over.
         self.cursor = -self.batch_size - len(self._carried)
 
     def _shuffle(self) -> None:
-        # MXNet shuffles the numbers of rows that are in the order of the epoch before; so seeds give the orders of MXNet.
-        (self._generator or shuffler()).shuffle(self._permutation)
-        self.idx = self.idx[self._permutation]
+        if self.shuffle:
+            # MXNet shuffles the numbers of rows that are in the order of the epoch before; so seeds give the orders of MXNet.
+            (self._generator or shuffler()).shuffle(self._permutation)
+            self.idx = self.idx[self._permutation]
+
+    def get_state(self):
+        own = None if self._generator is None else self._generator.get_state(legacy=False)
+        # The permutation changes in place.
+        permutation = self._permutation.copy()
+        return self._make_state(
+            idx=self.idx, permutation=permutation, cursor=self.cursor, carried=self._carried, generator=own
+        )
+
+    def set_state(self, state):
+        state = self._check_state(state)
+        self.idx, self.cursor, self._carried = state["idx"], state["cursor"], state["carried"]
+        self._permutation = state["permutation"].copy()
+        if state["generator"] is not None:
+            self._generator = self._generator or np.random.RandomState()
+            self._generator.set_state(state["generator"])
 
     def iter_next(self):
         self.cursor += self.batch_size

@@ -118,14 +118,17 @@ def _record(value: Any) -> ArrayRecord:
 
 def _data_state(data: Any) -> Mapping[str, Any] | None:
     """Where an iterator is, as far as it says so."""
-    return data.state_dict() if hasattr(data, "state_dict") else None
+    try:
+        return data.get_state()
+    except (AttributeError, NotImplementedError):
+        return None
 
 
 def _set_data_state(fit: Any, state: Any) -> None:
     """Brings the training data to where they were. An iterator that cannot say where it is begins an epoch, and the batches
     that were learnt are left out: that is the same as long as its order does not change."""
     if state is not None:
-        fit.train_data.load_state_dict(state)
+        fit.train_data.set_state(state)
         return
     fit.train_data.reset()
     for _ in range(fit.done):
