@@ -2,6 +2,7 @@
 
 from .arrays import NDArrayIter
 from .files import CSVIter, MNISTIter, MXDataIter
+from .image_folder import ImageFolderIter
 from .image_records import (
     ImageDetRecordIter,
     ImageRecordInt8Iter,
@@ -18,6 +19,7 @@ __all__ = [
     "DataDesc",
     "DataIter",
     "ImageDetRecordIter",
+    "ImageFolderIter",
     "ImageRecordInt8Iter",
     "ImageRecordIter",
     "ImageRecordIter_v1",
