@@ -12,12 +12,22 @@ using namespace minimx;
 
 namespace {
 
+// Names of files need not be UTF-8.
+py::str text(const std::string& bytes) {
+  PyObject* made = PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape");
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(made);
+}
+
 // The sentence as an exception: OSError (or what is made of its number) if the system failed, ValueError for damage.
 template <typename Stream>
 [[noreturn]] void raise_error(const Stream& stream) {
-  if (stream.error_number() == 0) throw py::value_error(stream.error());
-  py::object error = py::reinterpret_borrow<py::object>(PyExc_OSError)(stream.error_number(), stream.error());
-  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+  if (stream.error_number() == 0) {
+    PyErr_SetObject(PyExc_ValueError, text(stream.error()).ptr());
+  } else {
+    py::object error = py::reinterpret_borrow<py::object>(PyExc_OSError)(stream.error_number(), text(stream.error()));
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+  }
   throw py::error_already_set();
 }
 
@@ -46,7 +56,7 @@ struct Reader : Shared<RecordReader> {
     const int64_t before = stream.lost();
     auto result = body();
     if (stream.lost() != before && !on_damage.is_none()) {
-      const std::string damage = stream.damage();
+      const py::str damage = text(stream.damage());
       held.unlock();
       on_damage(damage);
     }
@@ -237,13 +247,13 @@ void bind_recordio(py::module_& m) {
       .def("place",
            [](Reader& self, int64_t offset) {
              const auto lock = self.lock();
-             return self.stream.place(offset);
+             return text(self.stream.place(offset));
            })
       .def_readwrite("on_damage", &Reader::on_damage)
       .def_property_readonly("size", [](const Reader& self) { return self.stream.bytes(); })
       .def_property_readonly("lost", [](const Reader& self) { return self.stream.lost(); })
       .def_property_readonly("lost_bytes", [](const Reader& self) { return self.stream.lost_bytes(); })
-      .def_property_readonly("damage", [](const Reader& self) { return self.stream.damage(); });
+      .def_property_readonly("damage", [](const Reader& self) { return text(self.stream.damage()); });
 
   py::class_<Packed>(m, "Packed").def("record", [](const Packed& self, size_t i) {
     const size_t begin = i ? self.ends.at(i - 1) : 0;

@@ -1,5 +1,9 @@
 #include "image_ops.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -157,43 +161,88 @@ void resize_rows(const T* from, int64_t from_w, int64_t c, T* to, int64_t to_h, 
   }
 }
 
-// OpenCV's linear interpolation of bytes: 11-bit weights, products cut to 16 bits before the last sum.
-void resize_linear_bytes(const uint8_t* from, int64_t from_w, int64_t c, uint8_t* to, int64_t to_h, int64_t to_w,
-                         const Taps& rows, const Taps& columns) {
-  auto fixed = [](float w) { return static_cast<int>(std::nearbyint(w * kUnit)); };
-  std::vector<int> weights(static_cast<size_t>(2 * to_w));
-  std::vector<int64_t> left(static_cast<size_t>(to_w)), right(static_cast<size_t>(to_w));
-  for (int64_t x = 0; x < to_w; ++x) {
-    const auto at = static_cast<size_t>(x);
-    weights[2 * at] = fixed(columns.of(x)[0]);
-    weights[2 * at + 1] = fixed(columns.of(x)[1]);
-    left[at] = columns.at(x, 0) * c;
-    right[at] = columns.at(x, 1) * c;
+// Weighted sums of neighbours in a row, cut to 16 bits: `out[k] = (a p[k] + b q[k]) >> 4`.
+struct Stretch {
+  std::vector<int> weights;
+  std::vector<int64_t> left, right;
+  int64_t channels;
+  int64_t together = 0;  // so many from the left have p and q side by side in eight bytes of the row
+
+  Stretch(const Taps& columns, int64_t from_w, int64_t to_w, int64_t c)
+      : weights(static_cast<size_t>(2 * to_w)),
+        left(static_cast<size_t>(to_w)),
+        right(static_cast<size_t>(to_w)),
+        channels(c) {
+    for (int64_t x = 0; x < to_w; ++x) {
+      const auto at = static_cast<size_t>(x);
+      weights[2 * at] = fixed(columns.of(x)[0]);
+      weights[2 * at + 1] = fixed(columns.of(x)[1]);
+      left[at] = columns.at(x, 0) * c;
+      right[at] = columns.at(x, 1) * c;
+      if (together == x && right[at] == left[at] + c && left[at] + 8 <= from_w * c && x + 1 < to_w) ++together;
+    }
   }
-  auto stretch = [&](const uint8_t* row, int* line, auto channels) {
-    const int64_t count = channels ? channels : c;
-    for (int64_t x = 0; x < to_w; ++x, line += count) {
+
+  static int fixed(float w) { return static_cast<int>(std::nearbyint(w * kUnit)); }
+
+  template <int64_t C>  // 0: any number of channels
+  void operator()(const uint8_t* row, int16_t* line) const {
+    const int64_t c = C ? C : channels, count = static_cast<int64_t>(left.size());
+    int64_t x = 0;
+#ifdef __SSE2__
+    if constexpr (C > 0)
+      for (; x < together; ++x) {
+        const auto at = static_cast<size_t>(x);
+        const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + left[at]));
+        const __m128i words = _mm_unpacklo_epi8(bytes, _mm_setzero_si128());
+        const __m128i pairs = _mm_unpacklo_epi16(words, _mm_srli_si128(words, 2 * C));
+        const __m128i both = _mm_set1_epi32(weights[2 * at] | weights[2 * at + 1] << 16);
+        const __m128i sums = _mm_srai_epi32(_mm_madd_epi16(pairs, both), 4);
+        // Of three channels the fourth word is written again by the next pixel.
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(line + x * C), _mm_packs_epi32(sums, sums));
+      }
+#endif
+    for (; x < count; ++x) {
       const auto at = static_cast<size_t>(x);
       const uint8_t *p = row + left[at], *q = row + right[at];
       const int a = weights[2 * at], b = weights[2 * at + 1];
-      for (int64_t k = 0; k < count; ++k) line[k] = p[k] * a + q[k] * b;
+      for (int64_t k = 0; k < c; ++k) line[x * c + k] = static_cast<int16_t>((p[k] * a + q[k] * b) >> 4);
     }
-  };
-  resize_rows<uint8_t, int>(
+  }
+};
+
+// A row between two: products cut to their upper 16 bits before the last sum.
+void blend(const int16_t* p, const int16_t* q, int a, int b, uint8_t* out, int64_t count) {
+  int64_t i = 0;
+#ifdef __SSE2__
+  const __m128i wa = _mm_set1_epi16(static_cast<int16_t>(a)), wb = _mm_set1_epi16(static_cast<int16_t>(b));
+  for (; i + 8 <= count; i += 8) {
+    const __m128i up = _mm_mulhi_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i)), wa);
+    const __m128i down = _mm_mulhi_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i)), wb);
+    const __m128i sum = _mm_srai_epi16(_mm_add_epi16(_mm_add_epi16(up, down), _mm_set1_epi16(2)), 2);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packus_epi16(sum, sum));
+  }
+#endif
+  for (; i < count; ++i) out[i] = clamp_byte((((a * p[i]) >> 16) + ((b * q[i]) >> 16) + 2) >> 2);
+}
+
+// OpenCV's linear interpolation of bytes, with 11-bit weights.
+void resize_linear_bytes(const uint8_t* from, int64_t from_w, int64_t c, uint8_t* to, int64_t to_h, int64_t to_w,
+                         const Taps& rows, const Taps& columns) {
+  const Stretch stretch(columns, from_w, to_w, c);
+  resize_rows<uint8_t, int16_t>(
       from, from_w, c, to, to_h, to_w, rows,
-      [&](const uint8_t* row, int* line) {
+      [&](const uint8_t* row, int16_t* line) {
         if (c == 3)
-          stretch(row, line, std::integral_constant<int64_t, 3>());
+          stretch.operator()<3>(row, line);
         else if (c == 4)
-          stretch(row, line, std::integral_constant<int64_t, 4>());
+          stretch.operator()<4>(row, line);
         else
-          stretch(row, line, std::integral_constant<int64_t, 0>());
+          stretch.operator()<0>(row, line);
       },
-      [&](int64_t y, const int* const* lines, uint8_t* out) {
-        const int a = fixed(rows.of(y)[0]), b = fixed(rows.of(y)[1]);
-        const int *p = lines[0], *q = b ? lines[1] : p;
-        for (int64_t i = 0; i < to_w * c; ++i)
-          out[i] = clamp_byte((((a * (p[i] >> 4)) >> 16) + ((b * (q[i] >> 4)) >> 16) + 2) >> 2);
+      [&](int64_t y, const int16_t* const* lines, uint8_t* out) {
+        const int a = Stretch::fixed(rows.of(y)[0]), b = Stretch::fixed(rows.of(y)[1]);
+        blend(lines[0], b ? lines[1] : lines[0], a, b, out, to_w * c);
       });
 }
 

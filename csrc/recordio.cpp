@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,11 +13,8 @@ namespace minimx {
 
 namespace {
 
-constexpr size_t kHead = 8;
-constexpr size_t kAheadMin = size_t{16} << 10;
+constexpr size_t kAheadMin = size_t{4} << 10;
 constexpr size_t kAheadMax = size_t{1} << 20;
-constexpr size_t kDirect = size_t{32} << 10;  // payloads that are not worth copying
-constexpr uint8_t kMagicBytes[4] = {0x0A, 0x23, 0xD7, 0xCE};
 
 // Files are little endian whatever the machine is.
 uint32_t load(const uint8_t* p) { return p[0] | p[1] << 8 | p[2] << 16 | static_cast<uint32_t>(p[3]) << 24; }
@@ -26,22 +22,7 @@ uint32_t load(const uint8_t* p) { return p[0] | p[1] << 8 | p[2] << 16 | static_
 uint32_t flag_of(const uint8_t* head) { return load(head + 4) >> 29; }
 int64_t length_of(const uint8_t* head) { return load(head + 4) & kRecordLimit; }
 int64_t padded(int64_t length) { return (length + 3) & ~int64_t{3}; }
-bool is_magic(const uint8_t* p) { return std::memcmp(p, kMagicBytes, 4) == 0; }
-
-// The first multiple of four from `from` on where the magic stands; `size` (a multiple of four) if there is none.
-size_t find_magic(const uint8_t* data, size_t from, size_t size) {
-  constexpr size_t kBlock = 128;
-  size_t i = from;
-  for (; i + kBlock <= size; i += kBlock) {
-    uint32_t words[kBlock / 4], magic, any = 0;
-    std::memcpy(words, data + i, kBlock);
-    std::memcpy(&magic, kMagicBytes, 4);
-    for (const uint32_t word : words) any |= word == magic;
-    if (any) break;
-  }
-  while (i < size && !is_magic(data + i)) i += 4;
-  return std::min(i, size);
-}
+bool is_magic(const uint8_t* p) { return std::memcmp(p, kRecordMagic, 4) == 0; }
 
 }  // namespace
 
@@ -144,7 +125,7 @@ int64_t RecordReader::record_head(int64_t offset) {
   if (at_ == 0 || at_ >= files_[file_].size) return offset;
   const File& file = files_[file_];
   at_ = padded(at_);
-  while (const uint8_t* head = fetch(at_, kHead)) {
+  while (const uint8_t* head = fetch(at_, kRecordHead)) {
     if (is_magic(head) && flag_of(head) <= 1) return file.begin + at_;
     at_ += 4;
   }
@@ -207,7 +188,7 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
   int64_t at = at_;
   joined_.clear();
   for (bool first = true;; first = false) {
-    const uint8_t* head = fetch(at, kHead);
+    const uint8_t* head = fetch(at, kRecordHead);
     if (!head)
       return damaged(size,
                      first ? "the file ends within the head of a record" : "the last piece of a record is missing");
@@ -218,24 +199,25 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
     if (flag > 3 || (flag >= 2) == first)
       return damaged(first ? at + 4 : at, first ? "a later piece of a record stands here without the first one"
                                                 : "a piece of this record is missing");
-    if (length > size - at - static_cast<int64_t>(kHead))
+    if (length > size - at - static_cast<int64_t>(kRecordHead))
       return damaged(at + 4, std::to_string(length) + " bytes are announced, " +
-                                 std::to_string(size - at - static_cast<int64_t>(kHead)) + " are left in the file");
-    const int64_t next = at + static_cast<int64_t>(kHead) + padded(length);
+                                 std::to_string(size - at - static_cast<int64_t>(kRecordHead)) +
+                                 " are left in the file");
+    const int64_t next = at + static_cast<int64_t>(kRecordHead) + padded(length);
     // With the magic of the next piece, so that looking at it does not move these bytes.
     head = fetch(at, static_cast<size_t>(std::min(next + 4, size) - at));
     if (!head) return damaged(size, "the file was cut while it was read");
-    const uint8_t* payload = head + kHead;
+    const uint8_t* payload = head + kRecordHead;
     // A length that leads nowhere and jumps over the beginning of another record is wrong.
     const bool follows = next >= size || (next + 4 <= size && is_magic(head + (next - at)));
-    if (!follows && jumps_over_record(at + static_cast<int64_t>(kHead), payload, next))
+    if (!follows && jumps_over_record(at + static_cast<int64_t>(kRecordHead), payload, next))
       return damaged(at + 4, "the length of " + std::to_string(length) + " bytes leads past the next record");
     at = next;
     if (first && flag == 0) {
       *record = {payload, static_cast<size_t>(length), offset};
       break;
     }
-    if (!first) joined_.insert(joined_.end(), kMagicBytes, kMagicBytes + 4);
+    if (!first) joined_.insert(joined_.end(), kRecordMagic, kRecordMagic + 4);
     joined_.insert(joined_.end(), payload, payload + length);
     if (flag == 3) {
       *record = {joined_.data(), joined_.size(), offset};
@@ -249,12 +231,14 @@ RecordReader::Found RecordReader::read_record(RecordView* record) {
 // Whether what stands behind a magic can be the head of a record. Where alignment does not speak for it, the next piece
 // must.
 bool RecordReader::plausible(int64_t at, bool aligned) {
-  uint8_t head[kHead];
+  uint8_t head[kRecordHead];
   const int64_t size = files_[file_].size;
-  if (size - at < static_cast<int64_t>(kHead) || read_file(at, head, kHead) != kHead || flag_of(head) > 1) return false;
+  if (size - at < static_cast<int64_t>(kRecordHead) || read_file(at, head, kRecordHead) != kRecordHead ||
+      flag_of(head) > 1)
+    return false;
   const int64_t length = length_of(head);
-  if (length > size - at - static_cast<int64_t>(kHead)) return false;
-  const int64_t next = at + static_cast<int64_t>(kHead) + padded(length);
+  if (length > size - at - static_cast<int64_t>(kRecordHead)) return false;
+  const int64_t next = at + static_cast<int64_t>(kRecordHead) + padded(length);
   if (aligned || next >= size) return true;
   return size - next >= 4 && read_file(next, head, 4) == 4 && is_magic(head);
 }
@@ -263,7 +247,7 @@ bool RecordReader::plausible(int64_t at, bool aligned) {
 bool RecordReader::jumps_over_record(int64_t begin, const uint8_t* data, int64_t end) {
   const uint8_t* const last = data + std::min(end, files_[file_].size - 4) - begin;
   for (const uint8_t* p = data; p < last; ++p) {
-    p = static_cast<const uint8_t*>(std::memchr(p, kMagicBytes[0], static_cast<size_t>(last - p)));
+    p = static_cast<const uint8_t*>(std::memchr(p, kRecordMagic[0], static_cast<size_t>(last - p)));
     if (!p) break;
     if (is_magic(p) && ((p - data) % 4 == 0 || plausible(begin + (p - data), false))) return true;
   }
@@ -274,19 +258,19 @@ bool RecordReader::jumps_over_record(int64_t begin, const uint8_t* data, int64_t
 // so it need not be aligned.
 int64_t RecordReader::resynchronise(int64_t from) {
   const int64_t size = files_[file_].size;
-  for (int64_t at = from; at + static_cast<int64_t>(kHead) <= size;) {
-    const uint8_t* block = fetch(at, kHead);
+  for (int64_t at = from; at + static_cast<int64_t>(kRecordHead) <= size;) {
+    const uint8_t* block = fetch(at, kRecordHead);
     if (!block) break;
     const size_t count = static_cast<size_t>(buffer_at_ + static_cast<int64_t>(filled_) - at);
-    for (size_t i = 0; i + kHead <= count; ++i) {
-      const void* hit = std::memchr(block + i, kMagicBytes[0], count - kHead + 1 - i);
+    for (size_t i = 0; i + kRecordHead <= count; ++i) {
+      const void* hit = std::memchr(block + i, kRecordMagic[0], count - kRecordHead + 1 - i);
       if (!hit) break;
       i = static_cast<size_t>(static_cast<const uint8_t*>(hit) - block);
       const int64_t here = at + static_cast<int64_t>(i);
       if (is_magic(block + i) && plausible(here, (here - at_) % 4 == 0)) return here;
     }
     if (!error_.empty()) break;
-    at += static_cast<int64_t>(count - kHead + 1);
+    at += static_cast<int64_t>(count - kRecordHead + 1);
   }
   return size;
 }
@@ -363,112 +347,6 @@ bool RecordReader::scan(std::vector<int64_t>* offsets) try {
   return error_.empty();
 } catch (const std::bad_alloc&) {
   return fail("out of memory");
-}
-
-// ---- writing ----
-
-bool RecordWriter::fail(std::string what, int number) {
-  if (number) what += std::string(": ") + std::strerror(number);
-  error_ = std::move(what);
-  error_number_ = number;
-  return false;
-}
-
-bool RecordWriter::open(const std::string& path) {
-  close();
-  error_.clear();
-  path_ = path;
-  written_ = 0;
-  handle_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (handle_ < 0) return fail(path + ": cannot be written", errno);
-  owner_ = ::getpid();
-  return true;
-}
-
-bool RecordWriter::piece(uint32_t flag, const uint8_t* data, size_t size) {
-  const uint32_t word = flag << 29 | static_cast<uint32_t>(size);
-  uint8_t head[kHead];
-  std::memcpy(head, kMagicBytes, 4);
-  for (int i = 0; i < 4; ++i) head[4 + i] = static_cast<uint8_t>(word >> 8 * i);
-  buffer_.insert(buffer_.end(), head, head + kHead);
-  if (size >= kDirect) {
-    if (!put(data, size)) return false;
-  } else {
-    buffer_.insert(buffer_.end(), data, data + size);
-  }
-  buffer_.resize(buffer_.size() + (-size & 3));
-  return true;
-}
-
-int64_t RecordWriter::write(const uint8_t* data, size_t size) try {
-  if (handle_ < 0) return fail("the writer is closed"), -1;
-  if (size > kRecordLimit)
-    return fail(path_ + ": a record has at most " + std::to_string(kRecordLimit) + " bytes, this one has " +
-                std::to_string(size)),
-           -1;
-  const int64_t offset = tell();
-  const size_t whole = size & ~size_t{3};
-  size_t begin = 0;
-  uint32_t flag = 0;
-  for (size_t cut = find_magic(data, 0, whole); cut < whole; cut = find_magic(data, begin, whole)) {
-    if (!piece(flag == 0 ? 1 : 2, data + begin, cut - begin)) return -1;
-    begin = cut + 4;
-    flag = 3;
-  }
-  if (!piece(flag, data + begin, size - begin)) return -1;
-  return buffer_.size() < kAheadMax || flush() ? offset : -1;
-} catch (const std::bad_alloc&) {
-  return fail(path_ + ": out of memory"), -1;
-}
-
-bool RecordWriter::flush() {
-  if (handle_ < 0) return fail("the writer is closed");
-  return put(nullptr, 0);
-}
-
-// Writes what is buffered and, without copying it, what comes behind it.
-bool RecordWriter::put(const uint8_t* data, size_t size) {
-  if (owner_ != ::getpid()) {
-    buffer_.clear();
-    return fail(path_ + ": was opened by another process, which alone may write it");
-  }
-  iovec parts[2] = {{buffer_.data(), buffer_.size()}, {const_cast<uint8_t*>(data), size}};
-  while (parts[0].iov_len + parts[1].iov_len > 0) {
-    const ssize_t done = ::writev(handle_, parts, 2);
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) {
-      const int why = errno;
-      // What is there stays there, what could not be written is forgotten: the disk is full for the next one, too.
-      buffer_.clear();
-      return fail(path_ + ": cannot be written at offset " + std::to_string(written_), why);
-    }
-    written_ += done;
-    auto left = static_cast<size_t>(done);
-    for (iovec& part : parts) {
-      const size_t here = std::min(left, part.iov_len);
-      part.iov_base = static_cast<uint8_t*>(part.iov_base) + here;
-      part.iov_len -= here;
-      left -= here;
-    }
-  }
-  buffer_.clear();
-  return true;
-}
-
-bool RecordWriter::sync() {
-  if (!flush()) return false;
-  if (::fsync(handle_) != 0 && errno != EINVAL && errno != EROFS)
-    return fail(path_ + ": cannot be written to the disk", errno);
-  return true;
-}
-
-bool RecordWriter::close() {
-  if (handle_ < 0) return true;
-  const bool good = owner_ == ::getpid() ? flush() : true;
-  buffer_.clear();
-  const bool closed = ::close(handle_) == 0 || errno == EINTR;
-  handle_ = -1;
-  return good && (closed || fail(path_ + ": cannot be closed", errno));
 }
 
 }  // namespace minimx

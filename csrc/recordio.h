@@ -14,7 +14,8 @@
 
 namespace minimx {
 
-constexpr uint32_t kRecordMagic = 0xCED7230A;
+constexpr uint8_t kRecordMagic[4] = {0x0A, 0x23, 0xD7, 0xCE};
+constexpr size_t kRecordHead = 8;                       // bytes of the magic and the word behind it
 constexpr size_t kRecordLimit = (size_t{1} << 29) - 1;  // bytes in a record
 
 // A record inside a reader; valid until the reader is used again.

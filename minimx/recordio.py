@@ -61,7 +61,7 @@ class MXRecordIO:
             raise ValueError(f'flag must be "r" to read or "w" to write, got {self.flag!r}')
         self.close()
         if self.writable:
-            self.handle = RecordWriter(self.uri)
+            self.handle = RecordWriter(os.fsencode(self.uri))
         else:
             self.handle = open_reader([self.uri], strict=self.strict)
         self.pid = os.getpid()
@@ -246,7 +246,7 @@ def open_reader(paths: Sequence[str], part_index: int = 0, num_parts: int = 1, s
             logging.getLogger(__name__).warning("%s; went on at the next record%s", text, more)
 
     try:
-        reader = RecordReader(list(paths), part_index, num_parts, strict)
+        reader = RecordReader([os.fsencode(path) for path in paths], part_index, num_parts, strict)
     except ValueError as error:
         raise FileFormatError(str(error)) from None
     reader.on_damage = None if strict else warn

@@ -27,7 +27,7 @@ def _aligned_magic(data: bytes, start: int = 0) -> int:
 class RecordReader:
     """Reads records of one or several files; see csrc/recordio.h for what it promises."""
 
-    def __init__(self, paths: Sequence[str], part_index: int = 0, num_parts: int = 1, strict: bool = False):
+    def __init__(self, paths: Sequence[str | bytes], part_index: int = 0, num_parts: int = 1, strict: bool = False):
         if not paths:
             raise ValueError("a reader of records needs at least one file")
         if not 0 <= part_index < num_parts:
@@ -36,8 +36,8 @@ class RecordReader:
         self.on_damage: Callable[[str], None] | None = None
         self.lost = self.lost_bytes = 0
         self.damage = ""
-        self._paths = list(paths)
-        self._files = [open(path, "rb") for path in paths]  # noqa: SIM115
+        self._paths = [os.fsdecode(path) for path in paths]
+        self._files = [open(path, "rb") for path in self._paths]  # noqa: SIM115
         self._sizes = [os.fstat(file.fileno()).st_size for file in self._files]
         self._begins = [sum(self._sizes[:i]) for i in range(len(paths))]
         self._lock = threading.RLock()
@@ -229,8 +229,8 @@ class RecordReader:
 class RecordWriter:
     """Writes records, cutting those that hold the magic."""
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, path: str | bytes):
+        self._path = os.fsdecode(path)
         self._file = open(path, "wb")  # noqa: SIM115
         self._owner = os.getpid()
         self._written = 0

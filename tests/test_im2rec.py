@@ -213,6 +213,31 @@ def test_an_empty_list_and_several_lists(images, capsys):
     assert (images / "d.rec").exists()
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 there")
+def test_names_that_are_no_text(images, capsys):
+    odd = os.fsdecode(b"\xff\xfe")
+    folder = images / f"img{odd}"
+    (images / "img").rename(folder)
+    (folder / f"{odd}1").mkdir()
+    for i in range(4):
+        (folder / f"p{i}.png").rename(folder / f"{odd}1" / f"p{i}{odd}.png")
+    (folder / "broken.png").write_text("not an image")
+    assert im2rec.main([str(images / f"o{odd}"), str(folder), "--list", "--recursive", "--no-shuffle"]) == 0
+    assert (
+        (images / f"o{odd}.lst")
+        .read_bytes()
+        .startswith(b"0\t0.000000\tbroken.png\n1\t1.000000\t\xff\xfe1/p0\xff\xfe.png\n")
+    )
+    for options in (["--encoding", ".png", "--verify"], ["--pass-through", "--exts", ".png"]):
+        assert im2rec.main([str(images / f"o{odd}"), str(folder), *options]) == 0
+    assert [key for key, _ in records(images, f"o{odd}")] == [0, 1, 2, 3, 4]
+    with pytest.raises(FileNotFoundError):
+        MXRecordIO(images / f"none{odd}", "r")
+    (images / f"bad{odd}").write_text("no records")
+    with MXRecordIO(images / f"bad{odd}", "r") as file:
+        assert file.read() is None and f"bad{odd}, offset 0" in file.handle.damage
+
+
 def test_classes_of_a_list(images):
     lines = [f"{i}\t{i % 2}\t{'cats' if i % 2 == 0 else 'dogs'}/p{i}.png\n" for i in range(4)]
     for i, name in enumerate(["cats", "dogs"] * 2):

@@ -284,3 +284,210 @@ def test_damaged_mnist_files(folder):
             mx.io.MNISTIter(**good | {k: str(folder / v) for k, v in wrong.items()})
     with pytest.raises(ValueError, match="part_index"):
         mx.io.MNISTIter(**good, num_parts=2, part_index=2)
+
+
+# ---- rows of LibSVM ----
+
+
+LIBSVM = "1.0 0:0.5 2:1.2\n-2.0\n-3.0 0:0.6 1:2.4 2:1.2  # said of it\n\n4 2:-1.2\n5 1:1\n"
+DENSE = np.array([[0.5, 0, 1.2], [0, 0, 0], [0.6, 2.4, 1.2], [0, 0, -1.2], [0, 1, 0]], "f")
+
+
+def test_libsvm(tmp_path):
+    """What MXNet 1.9.1 gives for these rows, with its sparse arrays made dense."""
+    (tmp_path / "data").write_text(LIBSVM)
+    batches = mx.io.LibSVMIter(str(tmp_path / "data"), (3,), batch_size=3)
+    assert batches.provide_data == [("data", (3, 3))] and batches.provide_label == [("softmax_label", (3,))]
+    rows = [[[0, 1, 2], [3, 4, 0]], [[1, 2, 3], [4, 0, 1]], [[2, 3, 4]]]
+    pads = [[0, 1], [0, 2], [0]]
+    for numbers, pad in zip(rows, pads, strict=True):
+        found = list(batches)
+        assert [b.pad for b in found] == pad and [b.index.tolist() for b in found] == numbers
+        for batch, expected in zip(found, numbers, strict=True):
+            assert np.array_equal(batch.data[0].asnumpy(), DENSE[expected])
+            assert batch.label[0].asnumpy().tolist() == [[1, -2, -3, 4, 5][i] for i in expected]
+        batches.reset()
+    (tmp_path / "label").write_text("1\n-2 0:0.125\n-3 2:1.2\n4 1:1.0 2:-1.2\n5 0:3\n")
+    files = {"data_libsvm": str(tmp_path / "data"), "label_libsvm": str(tmp_path / "label")}
+    batches = mx.io.LibSVMIter(**files, data_shape=3, label_shape=(3,), batch_size=5, dtype="float64")
+    assert batches.next().label[0].asnumpy().tolist() == [
+        [0, 0, 0],
+        [0.125, 0, 0],
+        [0, 0, 1.2],
+        [0, 1, -1.2],
+        [3, 0, 0],
+    ]
+    halves = [
+        mx.io.LibSVMIter(**files, data_shape=(3,), label_shape=(3,), num_parts=2, part_index=k, round_batch=False)
+        for k in (0, 1)
+    ]
+    assert [b.data[0].asnumpy()[0].tolist() for half in halves for b in half] == DENSE.tolist()
+    halves[1].reset()
+    assert [b.label[0].asnumpy()[0, 0] for b in halves[1]] == [0, 3] and halves[0].num_data == 3
+
+
+def test_the_same_batch_again(tmp_path):
+    (tmp_path / "data").write_text(LIBSVM)
+    batches = mx.io.LibSVMIter(str(tmp_path / "data"), (3,), batch_size=2)
+    batches.debug_skip_load()
+    assert [batches.next().index.tolist() for _ in range(9)] == [[0, 1]] * 9
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "has no rows"),
+        ("1 0:1 3:1\n", r"index 3 does not fit shape \(3,\), whose indices are 0 to 2"),
+        ("1 -1:1\n", "index -1 does not fit"),
+        ("1 a:1\n", "a label and pairs index:value are needed, got '1 a:1'"),
+        ("x 1:1\n", "got 'x 1:1'"),
+    ],
+)
+def test_libsvm_files_that_do_not_fit(tmp_path, text, message):
+    (tmp_path / "a.t").write_text(text)
+    with pytest.raises(ValueError, match=f"a.t.*{message}"):
+        mx.io.LibSVMIter(str(tmp_path / "a.t"), (3,))
+
+
+def test_an_empty_csv_file(tmp_path):
+    (tmp_path / "a.csv").write_text("\n")
+    with pytest.raises(ValueError, match="a.csv has no rows"):
+        mx.io.CSVIter(str(tmp_path / "a.csv"), (3,))
+
+
+# ---- going on where another one was ----
+
+
+HANDLES = [f"{handle}, {seed}" for handle in ("pad", "discard", "roll_over") for seed in (None, 5)]
+KINDS = [*HANDLES, "csv", "csv without rounding", "libsvm", "mnist", "resize", "prefetching", "both"]
+
+
+def iterators(folder):
+    """Each kind, made anew at each call."""
+    csv = {"data_csv": str(folder / "d.csv"), "label_csv": str(folder / "l.csv"), "data_shape": (2,), "batch_size": 3}
+    mnist = {"image": str(folder / "images"), "label": str(folder / "labels"), "batch_size": 2, "silent": True}
+    (folder / "s").write_text(LIBSVM)
+    found = {
+        f"{handle}, {seed}": lambda handle=handle, seed=seed: mx.io.NDArrayIter(
+            X, Y, 3, shuffle=seed is not None, last_batch_handle=handle, seed=seed
+        )
+        for handle in ("pad", "discard", "roll_over")
+        for seed in (None, 5)
+    }
+    found["csv"] = lambda: mx.io.CSVIter(**csv)
+    found["csv without rounding"] = lambda: mx.io.CSVIter(**csv, round_batch=False)
+    found["libsvm"] = lambda: mx.io.LibSVMIter(str(folder / "s"), (3,), batch_size=2)
+    found["mnist"] = lambda: mx.io.MNISTIter(**mnist, seed=3)
+    found["resize"] = lambda: mx.io.ResizeIter(mx.io.NDArrayIter(X, Y, 3, shuffle=True, seed=1), 5)
+    found["prefetching"] = lambda: mx.io.PrefetchingIter(found["roll_over, 5"]())
+    assert [*found, "both"] == KINDS
+    found["both"] = lambda: mx.io.ResizeIter(found["prefetching"](), 2, reset_internal=False)
+    return found
+
+
+def walk(batches, count):
+    """Batches, from epoch to epoch; None where one ends."""
+    found = []
+    for _ in range(count):
+        try:
+            batch = batches.next()
+            found.append((flat(batch.data), flat(batch.label), batch.pad))
+        except StopIteration:
+            batches.reset()
+            found.append(None)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states(kind, folder):
+    make = iterators(folder)[kind]
+    want = walk(make(), 24)
+    assert want.count(None) >= 3
+    for before in (0, 1, 2, 4, 9):
+        first = make()
+        assert walk(first, before) == want[:before]
+        state = pickle.loads(pickle.dumps(first.get_state()))
+        second = make()
+        walk(second, 3)
+        second.set_state(state)
+        assert walk(second, 24 - before) == want[before:]
+        assert walk(first, 24 - before) == want[before:]  # asking disturbs nothing
+        second.set_state(state)  # the state is still what it was
+        assert walk(second, 24 - before) == want[before:]
+
+
+def test_states_of_others(folder):
+    made = {kind: make() for kind, make in iterators(folder).items()}
+    for kind, other, message in [
+        ("csv", "libsvm", "CSVIter: the state's iterator is 'LibSVMIter', here it is 'CSVIter'"),
+        ("mnist", "csv", "iterator is 'CSVIter'"),
+        ("resize", "both", "iterator is 'PrefetchingIter', here it is 'NDArrayIter'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            made[kind].set_state(made[other].get_state())
+    with pytest.raises(ValueError, match="num_data is 6, here it is 7"):
+        made["pad, 5"].set_state(mx.io.NDArrayIter(X[:6], Y[:6], 3).get_state())
+    with pytest.raises(ValueError, match="batch_size is 2, here it is 3"):
+        made["pad, 5"].set_state(mx.io.NDArrayIter(X, Y, 2).get_state())
+
+    class Own(mx.io.DataIter):
+        provide_data = [mx.io.DataDesc("data", (1,))]
+        provide_label = []
+
+        def next(self):
+            raise StopIteration
+
+    for iterator in (Own(), mx.io.PrefetchingIter(Own())):
+        with pytest.raises(NotImplementedError, match="Own cannot save where it is: define get_state"):
+            iterator.get_state()
+    with pytest.raises(NotImplementedError, match="Own cannot go where it was"):
+        Own().set_state({})
+
+
+# ---- traps that do not show as errors ----
+
+
+def test_labels_of_one_class(caplog):
+    data, label = np.zeros((40, 2)), np.repeat([3, 1], 20)
+    batches = mx.io.ResizeIter(mx.io.PrefetchingIter(mx.io.NDArrayIter(data, label, 20)), 4)
+    said = mx.io.check_first_batch(batches, batches.next())
+    assert said == caplog.messages and len(said) == 1
+    assert said[0].startswith(
+        "all 20 labels (softmax_label) of the first batch are 3, and the iterator does not shuffle"
+    )
+    batches = mx.io.ImageRecordIter(
+        path_imgrec=str(Path(__file__).parent / "golden/rec/images_png.rec"), data_shape=(3, 8, 8), batch_size=12
+    )
+    batch = batches.next()
+    batch.label[0][:] = 3
+    assert "are 3, and the iterator does not shuffle" in mx.io.check_first_batch(batches, batch)[0]
+    for quiet in (
+        mx.io.NDArrayIter(data, label, 20, shuffle=True),
+        mx.io.NDArrayIter(data, label, 40),
+        mx.io.NDArrayIter(data, label, 5),  # may be chance
+        mx.io.NDArrayIter(data, np.zeros(40), 20),  # there is no other class
+        mx.io.NDArrayIter(data, label + 0.5, 20),  # not a class
+        mx.io.NDArrayIter(data, label[:, None] + np.zeros((40, 3)), 20),
+        mx.io.NDArrayIter(data, None, 20),
+    ):
+        assert mx.io.check_first_batch(quiet, quiet.next()) == []
+
+
+def test_labels_without_an_output():
+    net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc"), name="softmax")
+    data, label = np.zeros((12, 2)), np.arange(12) % 5
+    batches = mx.io.NDArrayIter(data, label, 12)
+    said = mx.io.check_first_batch(batches, batches.next(), net)
+    assert said == [
+        "label 4 (softmax_label) of example 4 is none of the 4 classes, 0 to 3, that softmax has outputs for"
+    ]
+    batches = mx.io.NDArrayIter(data, label - 1, 12)
+    assert "label -1 (softmax_label) of example 0" in mx.io.check_first_batch(batches, batches.next(), net)[0]
+    ignoring = mx.sym.SoftmaxOutput(net.get_internals()["fc_output"], use_ignore=True, name="softmax")
+    batches.reset()
+    assert mx.io.check_first_batch(batches, batches.next(), ignoring) == []
+    batches = mx.io.NDArrayIter(data, label % 4, 12)
+    assert mx.io.check_first_batch(batches, batches.next(), net) == []
+    regression = mx.sym.LinearRegressionOutput(net.get_internals()["fc_output"], name="softmax")
+    batches = mx.io.NDArrayIter(data, label + 9, 12)
+    assert mx.io.check_first_batch(batches, batches.next(), regression) == []

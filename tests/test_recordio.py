@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -458,3 +459,20 @@ def test_pack():
         unpack(b"short")
     with pytest.raises(FileFormatError, match="announces 3 labels, 8 bytes follow"):
         unpack(record[:32])
+
+
+COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+
+
+@pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
+def test_random_damage_under_the_sanitizers(tmp_path):
+    root = REC.parents[2]
+    program = tmp_path / "fuzz"
+    sources = [str(root / "tests/fuzz/recordio.cpp"), *map(str, sorted((root / "csrc").glob("recordio*.cpp")))]
+    flags = ["-std=c++17", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{root / 'csrc'}"]
+    built = subprocess.run([COMPILER, *flags, *sources, "-o", str(program)], capture_output=True, text=True)
+    if "sanitize" in built.stderr or "asan" in built.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([str(program), str(tmp_path / "input.rec"), "500", "3"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("500 inputs\n", "")

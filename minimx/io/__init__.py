@@ -1,7 +1,8 @@
 """mx.io: where batches come from."""
 
 from .arrays import NDArrayIter
-from .files import CSVIter, MNISTIter, MXDataIter
+from .checks import check_first_batch
+from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
 from .image_folder import ImageFolderIter
 from .image_records import (
     ImageDetRecordIter,
@@ -25,9 +26,11 @@ __all__ = [
     "ImageRecordIter_v1",
     "ImageRecordUInt8Iter",
     "ImageRecordUInt8Iter_v1",
+    "LibSVMIter",
     "MNISTIter",
     "MXDataIter",
     "NDArrayIter",
     "PrefetchingIter",
     "ResizeIter",
+    "check_first_batch",
 ]

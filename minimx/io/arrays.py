@@ -55,6 +55,9 @@ class RowsIter(DataIter):
     def _described(self, arrays: Named) -> list[DataDesc]:
         return [DataDesc(n, (self.batch_size, *a.shape[1:]), a.dtype, self.layout) for n, a in arrays]
 
+    def _make_state(self, **parts):
+        return super()._make_state(num_data=self.num_data, **parts)
+
     def getdata(self):
         return [self._taken(a) for _, a in self.data]
 
@@ -107,8 +110,7 @@ class NDArrayIter(RowsIter):
 
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""
-        if self.shuffle:
-            self._generator.shuffle(self.idx)
+        self._shuffle()
         self._carried = self.idx[:0]
         self.cursor = -self.batch_size
 
@@ -116,10 +118,25 @@ class NDArrayIter(RowsIter):
         left = self.num_data - self.cursor
         rolls = self.last_batch_handle == "roll_over" and 0 < left < self.batch_size
         self._carried = self.idx[self.cursor :].copy() if rolls else self.idx[:0]
-        if self.shuffle:
-            self._generator.shuffle(self.idx)
+        self._shuffle()
         # A batch starts at the cursor; the first begins with the rows that were carried over.
         self.cursor = -self.batch_size - len(self._carried)
+
+    def _shuffle(self) -> None:
+        if self.shuffle:
+            self.idx = self.idx.copy()  # a state has the one before
+            self._generator.shuffle(self.idx)
+
+    def get_state(self):
+        generator = None if self._generator is np.random else self._generator.get_state(legacy=False)
+        return self._make_state(idx=self.idx, cursor=self.cursor, carried=self._carried, generator=generator)
+
+    def set_state(self, state):
+        state = self._check_state(state)
+        self.idx, self.cursor, self._carried = state["idx"], state["cursor"], state["carried"]
+        if state["generator"] is not None:
+            self._generator = np.random.RandomState()
+            self._generator.set_state(state["generator"])
 
     def iter_next(self):
         self.cursor += self.batch_size

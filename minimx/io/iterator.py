@@ -113,6 +113,27 @@ class DataIter:
     def getpad(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must define getpad() or next()")
 
+    def get_state(self) -> dict[str, Any]:
+        """Where the iterator is: numbers and arrays from which `set_state` of one like it goes on with the same batches.
+
+        Orders drawn from NumPy's global generator in later epochs are not part of it; that generator has a state itself.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot save where it is: define get_state() and set_state()")
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to where an iterator like this one was."""
+        raise NotImplementedError(f"{type(self).__name__} cannot go where it was: define get_state() and set_state()")
+
+    def _make_state(self, **parts: Any) -> dict[str, Any]:
+        return {"iterator": type(self).__name__, "batch_size": self.batch_size, **parts}
+
+    def _check_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state, if it is of an iterator like this one."""
+        for key, own in self._make_state().items():
+            if state.get(key) != own:
+                raise ValueError(f"{type(self).__name__}: the state's {key} is {state.get(key)!r}, here it is {own!r}")
+        return state
+
 
 class _OfBatches(DataIter):
     """An iterator that takes whole batches from elsewhere and shows the present one."""
@@ -173,6 +194,13 @@ class ResizeIter(_OfBatches):
         self.cur += 1
         return True
 
+    def get_state(self):
+        return self._make_state(cur=self.cur, inner=self.data_iter.get_state())
+
+    def set_state(self, state):
+        self.cur = self._check_state(state)["cur"]
+        self.data_iter.set_state(state["inner"])
+
 
 class PrefetchingIter(_OfBatches):
     """Fetches the next batch of one or several iterators in threads of their own while the present one is worked on.
@@ -195,6 +223,7 @@ class PrefetchingIter(_OfBatches):
         super().__init__(self.provide_data[0].shape[0])
         self._threads = ThreadPoolExecutor(len(self.iters), "prefetch")
         self._coming: list[Future] = []
+        self._states: list[dict[str, Any] | None] = []
         self._fetch()
 
     @property
@@ -206,7 +235,24 @@ class PrefetchingIter(_OfBatches):
         return _renamed([i.provide_label for i in self.iters], self.rename_label)
 
     def _fetch(self) -> None:
+        self._states = [_state_of(i) for i in self.iters]
         self._coming = [self._threads.submit(next, i, None) for i in self.iters]
+
+    def get_state(self):
+        for i, state in zip(self.iters, self._states, strict=True):
+            if state is None:
+                i.get_state()  # says why it cannot
+        return self._make_state(inner=list(self._states))
+
+    def set_state(self, state):
+        inner = self._check_state(state)["inner"]
+        if len(inner) != len(self.iters):
+            raise ValueError(f"PrefetchingIter: the state is of {len(inner)} iterators, here are {len(self.iters)}")
+        for future in self._coming:
+            future.exception()
+        for i, own in zip(self.iters, inner, strict=True):
+            i.set_state(own)
+        self._fetch()
 
     def reset(self):
         for future in self._coming:
@@ -234,6 +280,14 @@ class PrefetchingIter(_OfBatches):
         )
         self._fetch()
         return True
+
+
+def _state_of(iterator: Any) -> dict[str, Any] | None:
+    """Where an iterator is, before its next batch is fetched in advance; None if it cannot say."""
+    try:
+        return iterator.get_state()
+    except (NotImplementedError, AttributeError):
+        return None
 
 
 def _renamed(parts: list[Any], renames: Sequence[Mapping[str, str]] | None) -> list[DataDesc]:

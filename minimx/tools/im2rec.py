@@ -55,8 +55,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("prefix", help="what the names of the .lst, .rec and .idx files begin with")
     found.add_argument("root", help="the folder of the images")
 
-    def flag(group: Any, name: str, help: str, default: bool = False, **more: Any) -> None:
-        group.add_argument(name, type=truth, default=default, metavar="BOOL", help=help, **more)
+    def flag(group: Any, name: str, help: str, default: bool = False) -> None:
+        group.add_argument(name, type=truth, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
     lists = found.add_argument_group("making lists")
     flag(lists, "--list", "make a list of the images below the folder, PREFIX.lst")
@@ -153,7 +153,7 @@ def _check(chosen: argparse.Namespace) -> None:
 def make_lists(chosen: argparse.Namespace) -> int:
     images, classes = find_images(chosen.root, chosen.recursive, chosen.exts)
     for label, folder in enumerate(classes):
-        print(folder, label)
+        _say(f"{folder} {label}")
     if not images:
         raise ValueError(f"{chosen.root} has no images that end in {', '.join(chosen.exts)}" + _hint(chosen))
     shuffle = chosen.shuffle and not chosen.no_shuffle
@@ -190,7 +190,7 @@ def pack_lists(chosen: argparse.Namespace) -> int:
     )
     results = []
     for path in lists:
-        print("Creating .rec file from", path, "in", folder, flush=True)
+        _say(f"Creating .rec file from {path} in {folder}")
         results.append(pack_list(path, chosen, options))
     return 0 if all(results) else 1
 
@@ -217,12 +217,17 @@ def pack_list(path: str, chosen: argparse.Namespace, options: Options) -> bool:
     if not chosen.verify:
         return packer.packed > 0
     wrong = verify(stem + ".rec", stem + ".idx", images, True, _report)
-    print(f"{stem}.rec: {'every record is good' if not wrong else f'{wrong} records are wrong'}")
+    _say(f"{stem}.rec: {'every record is good' if not wrong else f'{wrong} records are wrong'}")
     return packer.packed > 0 and not wrong
 
 
+def _say(text: str) -> None:
+    """Prints; names of files need not be UTF-8."""
+    print(text.encode(errors="surrogateescape").decode(errors="replace"), flush=True)
+
+
 def _report(text: str) -> None:
-    print(f"im2rec: {text}", file=sys.stderr, flush=True)
+    print(f"im2rec: {text}".encode(errors="surrogateescape").decode(errors="replace"), file=sys.stderr, flush=True)
 
 
 def _pack(packer: Packer, images: Sequence[Listed], record: str, index: str | None, unusable: int) -> None:
@@ -234,7 +239,7 @@ def _pack(packer: Packer, images: Sequence[Listed], record: str, index: str | No
         text += f"; {packer.skipped} skipped, for the reasons above"
     if unusable:
         text += f"; {unusable} lines of the list were unusable"
-    print(text, flush=True)
+    _say(text)
 
 
 # ---- im2rec image.lst root out.rec key=value... ----

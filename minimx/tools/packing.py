@@ -65,7 +65,7 @@ class Packer:
         """Writes a file of records, and an index if it has a name. Interrupted, it leaves what was there before."""
         self.packed = self.skipped = 0
         with _replacing(record) as record_path:
-            writer = _core.RecordWriter(record_path)
+            writer = _core.RecordWriter(os.fsencode(record_path))
             lines = []
             try:
                 for image, offset, problem in self._written(images, writer):
@@ -112,7 +112,7 @@ class Packer:
         o = self.options
         if o.encoding == ".png" and not o.pass_through:
             return None, [self._one(image) for image in images]
-        files = [(self.header(image), os.path.join(self.root, image.path)) for image in images]
+        files = [(self.header(image), os.fsencode(os.path.join(self.root, image.path))) for image in images]
         packed, problems = _core.pack_files(
             files,
             pass_through=o.pass_through,
