@@ -168,6 +168,15 @@ class ImageBatches(_OfBatches):
         self._pipeline = self._open(self._config)
 
 
+def image_changes(p: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the default augmenter as the pipeline has them."""
+    names = (*image_params.AUGMENT, "mirror", "rand_mirror", "max_random_contrast", "max_random_illumination")
+    changes = {name: p[name] for name in names}
+    changes["min_aspect_ratio"] = float("nan") if p["min_aspect_ratio"] is None else p["min_aspect_ratio"]
+    changes["rotate_list"] = list(p["rotate_list"])
+    return changes
+
+
 def record_files(paths: str) -> list[str]:
     """The files of path_imgrec: names with ; between them, the last part of a path may be a regular expression."""
     found: list[str] = []
@@ -274,12 +283,8 @@ class ImageRecordIter(_FromRecords):
         p = self.params
         if p["label_width"] > 1:
             self._labels_shape = (p["label_width"],)
-        changes = {name: p[name] for name in image_params.AUGMENT}
-        changes["min_aspect_ratio"] = float("nan") if p["min_aspect_ratio"] is None else p["min_aspect_ratio"]
-        changes["rotate_list"] = list(p["rotate_list"])
-        plain = {n: p[n] for n in ("mirror", "rand_mirror", "max_random_contrast", "max_random_illumination")}
         config = self._records(kwargs, p["label_width"]) | {"label_width": p["label_width"]}
-        self._start(config | changes | plain | self._normalising())
+        self._start(config | image_changes(p) | self._normalising())
         self._use_mean_image()
 
 
