@@ -23,7 +23,10 @@ from .symbol_graph import (
     substitute,
 )
 
-__all__ = ["Group", "Symbol", "SymbolNode", "Variable", "auxiliary_nodes", "depth_first", "load", "load_json", "var"]
+__all__ = [
+    *("Group", "Symbol", "SymbolNode", "Variable"),
+    *("auxiliary_nodes", "depth_first", "is_np_shape", "load", "load_json", "var"),
+]
 
 _STORAGE_TYPES = {"undefined": -1, "default": 0, "row_sparse": 1, "csr": 2}
 # MXNet up to 1.4 called these outputs of RNN by the second name.
@@ -216,6 +219,12 @@ class Symbol:
         from .symbol_functions import split_v2
 
         return split_v2(self, *args, **kwargs)
+
+    def as_nd_ndarray(self) -> Symbol:
+        return self
+
+    def as_np_ndarray(self) -> Symbol:
+        raise GraphError("the mx.np namespace is not part of minimx")
 
     # ---- arithmetic -------------------------------------------------------------------------------------------------
 

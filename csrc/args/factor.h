@@ -1,5 +1,5 @@
-// Factorisations and systems of equations with small matrices, float32 and float64: potrf, trsm, invert, gelqf, syevd.
-// Matrices are square and row-major unless said otherwise, and lie one after the other.
+// Factorisations and systems of equations with small matrices, float32 and float64: potrf, trsm, invert, slogdet,
+// gelqf, syevd. Matrices are square and row-major unless said otherwise, and lie one after the other.
 #pragma once
 #include "../kernel.h"
 
@@ -10,6 +10,8 @@ namespace minimx {
 // invert. Buffers: a, inverse, sign, logdet, scratch (batch x rows x rows elements). sign and logdet have one element
 // per matrix, det a = sign exp(logdet). A singular matrix has sign 0 and logdet -inf, and an inverse that is not
 // finite.
+//
+// slogdet. The same without the inverse. Buffers: a, sign, logdet, scratch (as above).
 //
 // gelqf. Buffers: a, q, l. a = l q for a rows x columns matrix, rows <= columns, with l lower triangular and the rows
 // of q orthonormal. The diagonal of l is positive.

@@ -443,6 +443,25 @@ class LinalgInvert(_Factorisation):
         return [parts[0] + parts[1] if len(parts) == 2 else parts[0] if parts else None]
 
 
+class LinalgLogdet(_Factorisation):
+    """The sign of the determinant and the logarithm of its magnitude."""
+
+    name = "_linalg_logdet"
+    outputs = ("sign", "logdet")
+    kernel = "slogdet"
+    scratch = True
+
+    def output_shapes(self, p, ins):
+        square(ins[0])
+        return [ins[0][:-2] or (1,)] * 2
+
+    def gradient(self, p, node, grads):
+        if grads[1] is None:
+            return [None]
+        inverse = apply("_linalg_inverse", node.inputs)
+        return [apply("broadcast_mul", [transposed(inverse), spread(grads[1], inverse)])]
+
+
 class LinalgInverse(Op):
     """The inverse of each matrix."""
 
@@ -470,7 +489,7 @@ class LinalgDet(Op):
         return [ins[0][:-2] or (1,)]
 
     def expand(self, p, node, train):
-        _, sign, logdet = apply_all("_linalg_invert", node.inputs)
+        sign, logdet = apply_all("_linalg_logdet", node.inputs)
         return [sign * apply("exp", [logdet])]
 
 
@@ -488,7 +507,7 @@ class LinalgSlogdet(Op):
         return [lead, lead]
 
     def expand(self, p, node, train):
-        return apply_all("_linalg_invert", node.inputs)[1:]
+        return apply_all("_linalg_logdet", node.inputs)
 
 
 class LinalgGelqf(_Factorisation):

@@ -127,6 +127,10 @@ def khatri_rao(first, *others):
     return first
 
 
+def one_slogdet(a):
+    return tuple(np.reshape(v, 1) for v in np.linalg.slogdet(a))
+
+
 CASES = [
     Case(
         "_linalg_gemm",
@@ -202,8 +206,19 @@ CASES = [
         lambda a: tuple(np.linalg.slogdet(a)),
         length=64,
     ),
+    Case("_linalg_logdet", [well_conditioned(2, 3, 3)], {}, lambda a: tuple(np.linalg.slogdet(a)), length=64),
+    Case("_linalg_slogdet", [well_conditioned(20, 20)[::-1].copy()], {}, one_slogdet, length=400),
+    Case("_linalg_slogdet", [np.ones((3, 3))], {}, lambda a: (np.zeros(1), np.full(1, -np.inf)), grads=()),
     Case("_linalg_gelqf", [real(2, 3, 5)], {}, lq, length=256),
     Case("_linalg_gelqf", [real(4, 4)], {}, lq, length=256),
+    *[Case("_linalg_syevd", [symmetric(2, n, n)], {}, eigen, grads=(), length=n**3, half=False) for n in (1, 2, 3, 33)],
+    Case(
+        "_linalg_syevd",
+        [np.diag([3.0, 1, 2, 1])],
+        {},
+        lambda a: (np.eye(4)[[1, 3, 2, 0]], np.array([1.0, 1, 2, 3])),
+        grads=(),
+    ),
     Case(
         "_linalg_syevd",
         [symmetric(2, 4, 4)],

@@ -41,7 +41,7 @@ def operator_error(case: Case, got: Sequence[np.ndarray], want: Sequence[np.ndar
         finite = np.isfinite(exact)
         if not np.array_equal(a[~finite], b[~finite], equal_nan=a.dtype.kind == "f"):
             return np.inf
-        apart = np.abs(a.astype(np.float64) - exact)[finite].max(initial=0)
+        apart = np.abs(a[finite].astype(np.float64) - exact[finite]).max(initial=0)
         if a.dtype.kind == "f":
             size = max(1.0, np.abs(exact[finite]).max(initial=0))
             worst = max(worst, float(apart / size / ((case.ulps + 4 * case.length**0.5) * np.finfo(a.dtype).eps)))
