@@ -111,7 +111,7 @@ def _read(data: bytes, source: str) -> tuple[list[ArrayRecord], list[str], dict[
         end = last
     if end != size:
         raise FileFormatError(f"{source}: {size - end} bytes that belong to no array follow at offset {start + end}")
-    records = [_record(header[name], data, start + first, last - first) for first, last, name in spans]
+    records = [_record(header[name], data, start + first) for first, _, name in spans]
     return records, list(header), metadata
 
 
@@ -177,11 +177,11 @@ def _span(entry: Any, name: str, size: int, start: int, source: str) -> tuple[in
     return first, last
 
 
-def _record(entry: dict[str, Any], data: bytes, at: int, size: int) -> ArrayRecord:
+def _record(entry: dict[str, Any], data: bytes, at: int) -> ArrayRecord:
     code, shape = entry["dtype"], entry["shape"]
     if code in WIDENED:
         stored, dtype = WIDENED[code]
         return ArrayRecord(np.frombuffer(data, stored, math.prod(shape), at).reshape(shape).astype(dtype), dtype)
     dtype = DTYPES[code]
-    raw = np.frombuffer(data, np.uint8, size, at).copy()  # a copy is aligned
-    return ArrayRecord(raw.view(numpy_dtype(dtype).newbyteorder("<")).reshape(shape), dtype)
+    values = np.frombuffer(data, numpy_dtype(dtype).newbyteorder("<"), math.prod(shape), at)
+    return ArrayRecord(values.reshape(shape), dtype)
