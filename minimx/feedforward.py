@@ -10,7 +10,7 @@ import numpy as np
 
 from . import metric as metrics
 from . import symbol as sym
-from .base import GraphError
+from .base import GraphError, ShapeError
 from .callback import LogValidationMetricsCallback
 from .checkpoint import Params, load_checkpoint, save_checkpoint
 from .context import Context, current_context
@@ -203,15 +203,13 @@ class FeedForward:
         examples = {self._data_name(): X} if not isinstance(X, dict) else X
         examples = {name: _array(a) for name, a in examples.items()}
         labels = None if y is None else _array(y)
-        examples = {name: self._rows(a, labels) for name, a in examples.items()}
+        examples = {name: self._rows(name, a, labels) for name, a in examples.items()}
         count = len(next(iter(examples.values())))
-        if labels is None:
-            labels = np.zeros(count, np.float32)
-        elif labels.ndim == 2 and labels.shape[1] == 1:
+        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels.reshape(-1)
-        if any(len(a) != len(labels) for a in examples.values()):
+        if labels is not None and any(len(a) != len(labels) for a in examples.values()):
             raise ValueError(f"there are {count} examples, but {len(labels)} labels")
-        if training and self.shuffle == "once":
+        if training and labels is not None and self.shuffle == "once":
             order = shuffler().permutation(count)
             examples, labels = {name: a[order] for name, a in examples.items()}, labels[order]
             training = False
@@ -240,15 +238,27 @@ class FeedForward:
             )
         return free[0]
 
-    def _rows(self, array: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def _rows(self, name: str, array: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """The array with examples along the first axis."""
         layout = self.array_layout
-        if layout == "auto" and labels is not None and array.ndim == 2:
-            fits = [len(labels) == n for n in array.shape]
+        if layout == "auto" and array.ndim == 2:
+            if labels is not None:
+                fits = [len(labels) == n for n in array.shape]
+            else:
+                fits = [self._takes(name, shape) for shape in (array.shape, array.shape[::-1])]
             if fits[0] == fits[1]:
                 raise ValueError("Cannot auto select array_layout, please specify this parameter: rowmajor or colmajor")
             layout = "rowmajor" if fits[0] else "colmajor"
         return array.T if layout == "colmajor" else array
+
+    def _takes(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether an input of a shape goes with the parameters that there are."""
+        try:
+            shapes = self.symbol.infer_shape_partial(**{name: shape})[0]
+        except ShapeError:
+            return False
+        wanted = dict(zip(self.symbol.list_arguments(), shapes, strict=True))
+        return all(wanted.get(n, a.shape) == a.shape for n, a in (self.arg_params or {}).items())
 
     def _validation(self, given: Any) -> Any:
         if isinstance(given, dict) and "data" in given and "label" in given:

@@ -199,6 +199,11 @@ def test_layouts():
     plain.fit(X, Y)
     assert_same(heads(shifted.arg_params), heads(plain.arg_params), rtol=0, atol=0)
     np.testing.assert_array_equal(shifted.predict(X.T), plain.predict(X))
+    auto = model(array_layout="auto", num_epoch=1)
+    np.random.seed(1)
+    auto.fit(X.T, Y)
+    for given in (X, X.T):
+        np.testing.assert_array_equal(auto.predict(given), plain.predict(X))
     with pytest.raises(ValueError, match="Cannot auto select array_layout"):
         model(array_layout="auto").fit(X[:6], Y[:6])
     with pytest.raises(ValueError, match="array_layout must be"):
@@ -213,6 +218,11 @@ def test_names_of_inputs():
         trained.fit(X, labels, eval_metric="rmse")
         assert trained.predict(X).shape == (43, 1)
         assert trained.score(X, "rmse", y=labels) < 0.05
+    three = mx.sym.FullyConnected(mx.sym.Variable("pixels"), num_hidden=3, name="fc")
+    trained = mx.model.FeedForward(mx.sym.LinearRegressionOutput(three, name="out"), num_epoch=60, learning_rate=0.3)
+    trained.fit(X, X[:, :3], eval_metric="rmse")
+    assert trained.predict(X, return_data=True)[0].shape == (43, 3)
+    assert trained.score(X, "rmse", y=X[:, :3]) < 0.05
     both = mx.sym.FullyConnected(mx.sym.Variable("a") + mx.sym.Variable("b"), num_hidden=2, name="fc")
     both = mx.sym.SoftmaxOutput(both, name="softmax")
     trained = mx.model.FeedForward(both, num_epoch=1)

@@ -236,13 +236,30 @@ def test_a_batch_without_an_update_still_counts():
     assert_same(values(one), values(two))
 
 
+def test_gradients_are_kept_once_somebody_looks(caplog):
+    one, two = bound(), bound()
+    batches = list(rows())
+    for i, batch in enumerate(batches):
+        for module in (one, two):
+            module.forward_backward(batch)
+            module.update()
+        if i == 1:
+            with pytest.raises(MXNetError, match="no batch since the last update"):
+                one.update()
+        if i >= 1:
+            grads = one._exec_group.grad_arrays
+            assert np.abs(grads[0][0].asnumpy()).sum() > 0 or i == 1
+    assert caplog.messages == ["The gradients of the last step were not kept, since nobody looked; now they will be"]
+    assert_same(values(one), values(two))
+
+
 def test_gradients_add_up():
     one = bound(bind={"grad_req": "add"})
     two = bound()
     first, second = list(rows())[:2]
     one.forward_backward(first)
     one.forward_backward(second)
-    both = [one._exec_group.execs[0].grad_dict[n].asnumpy() for n in ("fc1_weight", "fc2_bias")]
+    both = [one._first.execs[0].grad_dict[n].asnumpy() for n in ("fc1_weight", "fc2_bias")]
     single = []
     for batch in (first, second):
         two.forward_backward(batch)
@@ -389,6 +406,13 @@ def test_half_precision():
     assert module.get_params()[0]["fc1_weight"].dtype == np.float16
     assert module._updater.states[0][0].dtype == np.float32
     assert dict(module.score(data, "acc"))["accuracy"] > 0.8
+    args, states = module.get_params()
+    module.set_params({n: a * 0 for n, a in args.items()}, states)  # the float32 copies follow
+    module._optimizer.lr = module._optimizer.wd = 0.0
+    for state in module._updater.states.values():
+        state[1][:] = 0
+    module.fit(data, num_epoch=1)
+    assert all(not a.asnumpy().any() for a in module.get_params()[0].values())
 
 
 def test_predictions_by_batch():
@@ -445,6 +469,9 @@ def test_batches_of_other_shapes():
     assert module.data_shapes[0].shape == (7, 6)
     module.forward_backward(mx.io.DataBatch([mx.nd.array(X[:3])], [mx.nd.array(Y[:3])]))
     module.update()  # the same parameters and momenta
+    short = mx.io.DataBatch([mx.nd.array(X[:4])], [mx.nd.array(Y[:4])], provide_data=rows().provide_data)
+    module.forward(short, is_train=False)
+    assert module.get_outputs()[0].shape == (4, 2)
     run(module, "fused", 1)
     other = bound()
     for size in (3, 10):
@@ -551,6 +578,15 @@ def test_a_checkpoint_of_mxnet(tmp_path):
         assert (tmp_path / f"again-{end}").read_bytes() == (GOLDEN / f"params/module-{end}").read_bytes()
 
 
+def test_a_checkpoint_that_lacks_something(tmp_path):
+    prefix = str(tmp_path / "net")
+    args, states = first_values(mlp())
+    del args["fc2_bias"]
+    mx.model.save_checkpoint(prefix, 1, mlp(), args, states)
+    with pytest.raises(ValueError, match="the network wants fc2_bias, which is not among its loaded parameters"):
+        mx.mod.Module.load(prefix, 1).bind([("data", (10, 6))])
+
+
 def test_rebinding_keeps_what_was_learned(caplog):
     module = bound()
     run(module, "fused", 5)
@@ -623,6 +659,8 @@ def test_another_optimizer():
     other = bound(optimizer="adam", params={"learning_rate": 0.01})
     other.set_params(*module.get_params())
     assert_same(run(module, "fused", 3)[0], run(other, "apart", 3)[0])
+    module.init_optimizer(optimizer=module._optimizer, force_init=True)  # the same one, but without states
+    assert np.isfinite(run(module, "fused", 1)[1]).all()
     own = mx.optimizer.SGD(learning_rate=0.1)
     with pytest.warns(UserWarning, match=r"rescale_grad is not normalized.*1.0 vs. 0.1"):
         module.init_optimizer(optimizer=own, force_init=True)
@@ -690,6 +728,11 @@ def test_labels_that_do_not_match():
     message = r"label: your iterator gives softmax_label \(10,\); the graph wants first_label, second_label"
     with pytest.raises(ValueError, match=message):
         module.fit(rows(), num_epoch=1)
+    given = [("first_label", (10,)), ("other", (10,))]
+    with pytest.raises(ValueError, match=r"gives first_label \(10,\), other \(10,\); the graph wants first_label, sec"):
+        module.bind([("data", (10, 6))], given)
+    module.bind([("data", (10, 6))], given, for_training=False)
+    module.bind([("data", (10, 6))], for_training=False, force_rebind=True)
     with pytest.raises(ValueError, match=r"data: your iterator gives x \(10, 6\); the graph wants data"):
         mx.mod.Module(mlp()).bind([("x", (10, 6))])
     with pytest.raises(ValueError, match=r"data_names has 'dat', .* did you mean data\?"):
@@ -713,10 +756,19 @@ def test_patterns_that_match_nothing():
 
 
 def test_data_that_is_used_up():
+    one, two = bound(), bound()
     data = rows()
     list(data)
-    with pytest.raises(ValueError, match="gave no batch in epoch 0; was it used up before"):
-        mx.mod.Module(mlp()).fit(data, num_epoch=1)
+    one.fit(data, num_epoch=1)
+    two.fit(rows(), num_epoch=1)
+    assert_same(values(one), values(two))
+
+    class Empty(mx.io.NDArrayIter):
+        def iter_next(self):
+            return False
+
+    with pytest.raises(ValueError, match="gave no batch in epoch 0"):
+        one.fit(Empty(X, Y, 10), num_epoch=1)
 
 
 # ---- the loop -------------------------------------------------------------------------------------------------------

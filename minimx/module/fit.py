@@ -199,12 +199,15 @@ class Fit:
             if self.stop:
                 return False
         if self.nbatch < self.first_batch:
-            raise ValueError(f"fit: the training data gave no batch in epoch {self.epoch}; was it used up before?")
+            raise ValueError(f"fit: the training data gave no batch in epoch {self.epoch}")
         return True
 
     def batches(self) -> Iterator[Any]:
-        """The batches of an epoch."""
-        return iter(self.train_data)
+        """The batches of an epoch; of an iterator that was used up before, from its start."""
+        yield from self.train_data
+        if self.nbatch < self.first_batch:
+            self.train_data.reset()
+            yield from self.train_data
 
     def measure(self) -> None:
         """Tells the metric what the step has predicted."""

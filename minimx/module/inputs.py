@@ -52,18 +52,22 @@ def find_labels(symbol: Symbol, wanted: Sequence[str], others: Iterable[str]) ->
     return found + [n for n in label_arguments(symbol) if n not in taken and n not in found]
 
 
-def match(given: list[DataDesc], wanted: Sequence[str], what: str, optional: bool = False) -> list[DataDesc]:
-    """What an iterator gives under the names that the graph has. A single leftover on both sides belongs together if
-    `optional`, which also allows for names that the graph has no use for, and for names that nobody gives."""
-    known = [d.name for d in given if d.name in wanted]
-    if len(known) == len(given) and (optional or len(given) == len(wanted)):
+def match(given: list[DataDesc], wanted: Sequence[str], what: str, training: bool = True) -> list[DataDesc]:
+    """What an iterator gives, under the names that the graph has.
+
+    A single label belongs to the graph's single label whatever its name is. Labels may be missing altogether, and some of
+    them unless it is for training; an iterator may have labels that the graph has no use for.
+    """
+    known = [d for d in given if d.name in wanted]
+    missing = len(known) < len(wanted)
+    if what == "label":
+        if len(given) == len(wanted) == 1 and missing:
+            desc = given[0]
+            return [DataDesc(wanted[0], desc.shape, desc.dtype, desc.layout)]
+        if not missing or not given or (known and not training):
+            return given
+    elif not missing and len(given) == len(wanted):
         return given
-    extra = [d for d in given if d.name not in wanted]
-    missing = [n for n in wanted if n not in known]
-    if optional and not missing:
-        return given
-    if optional and len(extra) == len(missing) == 1:
-        return [DataDesc(missing[0], d.shape, d.dtype, d.layout) if d is extra[0] else d for d in given]
     have = ", ".join(f"{d.name} {d.shape}" for d in given) or "none"
     raise GraphError(f"{what}: your iterator gives {have}; the graph wants {', '.join(wanted) or 'none'}")
 

@@ -89,6 +89,8 @@ class Module(BaseModule):
         self._now: Replicas | None = None  # has the shapes of the present batch
         self._others: OrderedDict[Any, Replicas] = OrderedDict()
         self._pending = False  # whether a batch was fed whose forward and backward pass are still to come
+        self._spent = False  # whether gradients went into the last update without being kept
+        self._one_program = False  # whether steps may be single programs
 
     @staticmethod
     def load(prefix: str, epoch: int, load_optimizer_states: bool = False, **kwargs: Any) -> Module:
@@ -149,6 +151,14 @@ class Module(BaseModule):
 
     @property
     def _exec_group(self) -> Replicas:
+        """The executors, for programs for MXNet that look at gradients. From then on all steps keep them."""
+        self._flush()
+        if self._one_program and self._spent:
+            self.logger.warning("The gradients of the last step were not kept, since nobody looked; now they will be")
+        self._one_program = False
+        return self._bound
+
+    def _computed(self) -> Replicas:
         """The executors, with nothing left to be computed."""
         self._flush()
         return self._bound
@@ -192,10 +202,10 @@ class Module(BaseModule):
             self.params_initialized = shared_module.params_initialized
         elif self._given is not None:
             for given, auxiliary in zip(self._given, (False, True), strict=True):
-                names = self._aux_names if auxiliary else self._param_names
-                for name, value in given.items():
-                    if name in names:
-                        self._first.set(name, value, auxiliary)
+                for name in self._aux_names if auxiliary else self._param_names:
+                    if name not in given:
+                        raise GraphError(f"bind: the network wants {name}, which is not among its loaded parameters")
+                    self._first.set(name, given[name], auxiliary)
             self._given = None
         if shared_module is not None and shared_module.optimizer_initialized:
             self.borrow_optimizer(shared_module)
@@ -234,7 +244,7 @@ class Module(BaseModule):
         data = match(described(data_shapes), self._data_names, "data")
         if not data:
             raise GraphError("bind: a module needs at least one data shape")
-        return data, match(described(label_shapes), self._label_names, "label", optional=True)
+        return data, match(described(label_shapes), self._label_names, "label", self.for_training)
 
     def _replicas(self, data: list[DataDesc], labels: list[DataDesc], shared: Replicas | None) -> Replicas:
         made = Replicas(
@@ -278,20 +288,12 @@ class Module(BaseModule):
             self._now = first
             return
         shapes = []
-        for what, arrays, names, descs, own in (
-            ("data", data, self._data_names, bound.data, getattr(batch, "provide_data", None)),
-            (
-                "label",
-                label or (),
-                self._label_names,
-                bound.labels,
-                getattr(batch, "provide_label", None) if label else None,
-            ),
+        for what, arrays, names, descs in (
+            ("data", data, self._data_names, bound.data),
+            ("label", label or (), self._label_names, bound.labels),
         ):
-            if own:
-                shapes.append(described(own))
-                continue
-            descs = descs or [DataDesc(name, ()) for name in names]
+            own = getattr(batch, f"provide_{what}", None)
+            descs = described(own) if own else descs or [DataDesc(name, ()) for name in names]
             if len(arrays) > len(descs) or (what == "data" and len(arrays) < len(descs)):
                 wanted = ", ".join(d.name for d in descs) or "none"
                 raise GraphError(f"the batch has {len(arrays)} {what} arrays; the module takes {wanted}")
@@ -338,7 +340,18 @@ class Module(BaseModule):
                     value = (first.execs[0].aux_dict if auxiliary else first.execs[0].arg_dict)[name]
                     initializer(InitDesc(name, attributes.get(name)), value)
                     first.set(name, value, auxiliary)
+        self._copy_to_masters()
         self.params_initialized = True
+
+    def _copy_to_masters(self) -> None:
+        """Gives the float32 copies that an optimizer keeps of half precision parameters their values."""
+        if self._optimizer is None or self._updater is None or not self._optimizer.multi_precision:
+            return
+        assert self._first is not None
+        for index, name in self._optimizer.idx2name.items():
+            weight = self._first.execs[0].arg_dict.get(name)
+            if weight is not None and index in self._updater.states and self._optimizer.is_mixed(weight):
+                self._updater.states[index][0][:] = weight
 
     def get_params(self) -> tuple[Params, Params]:
         if self._given is not None:
@@ -383,6 +396,7 @@ class Module(BaseModule):
         self._need("binded", "params_initialized")
         self._flush()
         bound = self._bound
+        self._spent = False
         if isinstance(out_grads, NDArray):
             out_grads = [out_grads]
         for executor, rows in zip(bound.execs, bound.slices, strict=True):
@@ -403,7 +417,7 @@ class Module(BaseModule):
     def update(self) -> None:
         self._need("binded", "params_initialized", "optimizer_initialized")
         if self._pending and self._fuses():
-            self._pending = False
+            self._pending, self._spent = False, True
             self._precision.tell(self._bound.execs)
             step = self._step()
             with self._precision.updating(self._optimizer):
@@ -412,6 +426,8 @@ class Module(BaseModule):
                 self._precision.learn(step.finite)
             return
         self._flush()
+        if self._spent:
+            raise MXNetError("update: there was no batch since the last update, which has not kept its gradients")
         assert self._first is not None and self._updater is not None
         bound = self._bound
         trained = [(i, n) for i, n in enumerate(self._param_names) if self._reqs[n] != "null"]
@@ -475,7 +491,7 @@ class Module(BaseModule):
     def _flush(self) -> None:
         """Runs forward and backward of a batch that was only fed."""
         if self._pending:
-            self._pending = False
+            self._pending = self._spent = False
             self._precision.tell(self._bound.execs)
             executor = self._bound.execs[0]
             executor.forward(is_train=True)
@@ -485,17 +501,17 @@ class Module(BaseModule):
 
     def get_outputs(self, merge_multi_context: bool = True) -> list[Any]:
         self._need("binded", "params_initialized")
-        return self._exec_group.outputs(merge_multi_context)
+        return self._computed().outputs(merge_multi_context)
 
     def get_input_grads(self, merge_multi_context: bool = True) -> list[Any]:
         self._need("binded", "params_initialized")
         if not self.inputs_need_grad:
             raise MXNetError("get_input_grads: bind with inputs_need_grad=True first")
-        return self._exec_group.input_grads(merge_multi_context)
+        return self._computed().input_grads(merge_multi_context)
 
     def get_states(self, merge_multi_context: bool = True) -> list[Any]:
         self._need("binded", "params_initialized")
-        return self._exec_group.values(self._state_names, merge_multi_context)
+        return self._computed().values(self._state_names, merge_multi_context)
 
     def set_states(self, states: Any = None, value: Any = None) -> None:
         """Gives the states arrays (as `get_states` gives them, merged or not), or all of them one number."""

@@ -33,14 +33,18 @@ class OptimizerStep(TrainStep):
         names = [name for name, req in executor._grad_req.items() if req != "null"]
         index_of = {name: index for index, name in optimizer.idx2name.items()}
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
-        self.optimizer_states: dict[Any, Any] = {} if states is None else states
-        for name, index in self._indices.items():
-            if index not in self.optimizer_states:
-                weight = executor.arg_dict[name]
-                self.optimizer_states[index] = optimizer.create_state_multi_precision(index, weight)
+        self._weights = executor.arg_dict
+        self.optimizer_states = self._completed({} if states is None else states)
         super().__init__(executor, optimizer.write_rule, options, guarded)
         self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
+
+    def _completed(self, states: dict[Any, Any]) -> dict[Any, Any]:
+        """The same dict, with states for all parameters."""
+        for name, index in self._indices.items():
+            if index not in states:
+                states[index] = self.optimizer.create_state_multi_precision(index, self._weights[name])
+        return states
 
     def _first_states(self, values: Mapping[str, Value], ctx: Context) -> dict[str, NDArray]:
         found = dict(self._named(values))
@@ -59,7 +63,7 @@ class OptimizerStep(TrainStep):
 
     def share_states(self, states: dict[Any, Any]) -> None:
         """Works on these states from now on (an Updater's, or loaded ones)."""
-        self.optimizer_states = states
+        self.optimizer_states = self._completed(states)
         for key, state in list(self._named(self.states)):
             self.bind_state(key, state)
 
