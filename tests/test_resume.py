@@ -86,7 +86,7 @@ def test_between_epochs(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("handle", ["pad", "discard", "roll_over"])
-@pytest.mark.parametrize("steps", [1, 6])
+@pytest.mark.parametrize("steps", [1, 4, 5, 6])
 def test_within_an_epoch(tmp_path, handle, steps):
     path = str(tmp_path / "run.ckpt")
 
@@ -144,7 +144,7 @@ def feed_forward(epochs, seed=5, epoch_size=None, **more):
 
 
 @pytest.mark.parametrize("epoch_size", [None, 3])
-@pytest.mark.parametrize("steps", [None, 5])
+@pytest.mark.parametrize("steps", [None, 5, 6])
 def test_feed_forward(tmp_path, epoch_size, steps):
     path = str(tmp_path / "run.ckpt")
     straight, history = feed_forward(4, epoch_size=epoch_size)
