@@ -156,7 +156,7 @@ def _span(entry: Any, name: str, size: int, start: int, source: str) -> tuple[in
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise wrong("dtype, shape and data_offsets are needed")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in DTYPES and dtype not in WIDENED:
+    if not isinstance(dtype, str) or (dtype not in DTYPES and dtype not in WIDENED):
         raise wrong(f"dtype {dtype!r} is not supported; supported are {', '.join([*DTYPES, *WIDENED])}")
     if not isinstance(shape, list) or not all(type(d) is int and d >= 0 for d in shape):
         raise wrong(f"{shape!r} is not a shape")

@@ -290,10 +290,19 @@ def test_what_cannot_be_resumed(tmp_path):
     train(1, checkpoint=path)
     with pytest.raises(mx.MXNetError, match=r"used the optimizer SGD, this one Adam"):
         train(2, "adam", resume=path)
+    mx.random.seed(0)
+    smaller = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc2"), name="softmax")
+    with pytest.raises(mx.MXNetError, match=r"another network: fc2_weight is \(4, 16\) there and \(4, 6\) in this one"):
+        mx.mod.Module(smaller).fit(iterator(), num_epoch=2, resume=path, verbose=0)
+    with pytest.raises(ValueError, match="that of 70 rows, there are 64"):
+        train(2, resume=path, data=lambda: mx.io.NDArrayIter(*rows(64), batch_size=16))
     records, names, metadata = read_tensors(path)
     told = json.loads(metadata["minimx.training"])
     write_tensors(path, records, names, {"minimx.training": json.dumps({**told, "version": 99})})
     with pytest.raises(FileFormatError, match="another version of minimx"):
+        train(2, resume=path)
+    write_tensors(path, records, names, {"minimx.training": json.dumps({"version": 1})})
+    with pytest.raises(FileFormatError, match="in its header lacks"):
         train(2, resume=path)
     write_tensors(path, records, names, {"minimx.training": "{"})
     with pytest.raises(FileFormatError, match="is damaged"):
