@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,22 +16,19 @@ from .. import metric as metrics
 from ..base import GraphError, MXNetError
 from ..checkpoint import Params, load_checkpoint, write_whole
 from ..context import Context, cpu
-from ..eager import invoke
 from ..executor import read_grad_req
 from ..initializer import InitDesc, Uniform
 from ..io import DataDesc
-from ..kvstore import KVStoreBase
 from ..kvstore import create as create_kvstore
 from ..ndarray import NDArray
-from ..optimizer import Optimizer, OptimizerStep, Updater, get_updater
-from ..optimizer import create as create_optimizer
+from ..optimizer import Optimizer, Updater
 from ..precision import Precision
 from ..symbol import Symbol
 from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
-from .inputs import check_inputs, described, find_labels, match, match_patterns
-from .replicas import Replicas
-
-SHAPES_KEPT = 8  # sets of shapes that stay bound beside the first
+from .inputs import check_inputs, find_labels, match_patterns
+from .replicas import Replicas, groups_of, joined
+from .shapes import Shapes
+from .updates import Updates, make_optimizer
 
 
 class Module(BaseModule):
@@ -72,12 +68,10 @@ class Module(BaseModule):
         self._aux_names = symbol.list_auxiliary_states()
         self._output_names = symbol.list_outputs()
         self._fixed_param_names = match_patterns(fixed_param_names or (), self._param_names, "fixed_param_names")
-        self._group2ctxs = _groups_of(group2ctxs, len(self._context))
+        self._group2ctxs = groups_of(group2ctxs, len(self._context))
         self._compression_params = compression_params
         self._given: tuple[Params, Params] | None = None  # parameters that wait for bind
-        self._optimizer: Optimizer | None = None
-        self._kvstore: KVStoreBase | None = None
-        self._updater: Updater | None = None
+        self._updates: Updates | None = None
         self._preloaded_states: str | None = None
         self._monitors: list[Any] = []
         self._precision = Precision()
@@ -85,9 +79,7 @@ class Module(BaseModule):
 
     def _unbind(self) -> None:
         self.binded = False
-        self._first: Replicas | None = None  # owns the parameters
-        self._now: Replicas | None = None  # has the shapes of the present batch
-        self._others: OrderedDict[Any, Replicas] = OrderedDict()
+        self._shapes: Shapes | None = None
         self._pending = False  # whether a batch was fed whose forward and backward pass are still to come
         self._spent = False  # whether gradients went into the last update without being kept
         self._one_program = False  # whether steps may be single programs
@@ -144,10 +136,28 @@ class Module(BaseModule):
         return self._bound.output_shapes(self._output_names)
 
     @property
-    def _bound(self) -> Replicas:
-        if self._now is None:
+    def _optimizer(self) -> Optimizer | None:
+        return None if self._updates is None else self._updates.optimizer
+
+    @property
+    def _updater(self) -> Updater | None:
+        return None if self._updates is None else self._updates.updater
+
+    @property
+    def _all(self) -> Shapes:
+        if self._shapes is None:
             raise MXNetError(f"{type(self).__name__}: call bind() first")
-        return self._now
+        return self._shapes
+
+    @property
+    def _bound(self) -> Replicas:
+        """The executors for the present batch."""
+        return self._all.now
+
+    @property
+    def _first(self) -> Replicas:
+        """The executors that own the parameters."""
+        return self._all.first
 
     @property
     def _exec_group(self) -> Replicas:
@@ -186,7 +196,6 @@ class Module(BaseModule):
         self.for_training = for_training
         self.inputs_need_grad = inputs_need_grad
         self._reqs = self._requirements(grad_req)
-        data, labels = self._matched(data_shapes, label_shapes)
         self._one_program = (  # as far as binding decides it
             len(self._context) == 1
             and not inputs_need_grad
@@ -196,7 +205,9 @@ class Module(BaseModule):
         shared = None
         if shared_module is not None:
             shared = shared_module._exec_group_of(self)
-        self._first = self._now = self._replicas(data, labels, shared)
+        shapes = Shapes(self._replicas, self._data_names, self._label_names, for_training)
+        shapes.begin(data_shapes, label_shapes, shared)
+        self._shapes = shapes
         self.binded = True
         if shared is not None:
             self.params_initialized = shared_module.params_initialized
@@ -229,7 +240,6 @@ class Module(BaseModule):
         self._need("binded")
         if len(borrower._context) != len(self._context):
             raise ValueError("modules that share parameters must be on the same devices")
-        assert self._first is not None
         return self._first
 
     def _requirements(self, grad_req: Any) -> dict[str, str]:
@@ -242,12 +252,6 @@ class Module(BaseModule):
         if self.inputs_need_grad:
             trained |= {*self._data_names}
         return {n: req if self.for_training and n in trained else "null" for n, req in asked.items()}
-
-    def _matched(self, data_shapes: Any, label_shapes: Any) -> tuple[list[DataDesc], list[DataDesc]]:
-        data = match(described(data_shapes), self._data_names, "data")
-        if not data:
-            raise GraphError("bind: a module needs at least one data shape")
-        return data, match(described(label_shapes), self._label_names, "label", self.for_training)
 
     def _replicas(self, data: list[DataDesc], labels: list[DataDesc], shared: Replicas | None) -> Replicas:
         made = Replicas(
@@ -267,41 +271,10 @@ class Module(BaseModule):
         return made
 
     def reshape(self, data_shapes: Any, label_shapes: Any = None) -> None:
-        """Prepares for batches of other shapes. What was bound before is kept for a while, in case it comes back."""
+        """Prepares for batches of other shapes, on the same parameters."""
         self._need("binded")
         self._flush()
-        assert self._first is not None
-        data, labels = self._matched(data_shapes, label_shapes)
-        key = tuple((d.name, d.shape, d.layout) for d in (*data, *labels))
-        if key == tuple((d.name, d.shape, d.layout) for d in (*self._first.data, *self._first.labels)):
-            self._now = self._first
-            return
-        found = self._others.pop(key, None) or self._replicas(data, labels, self._first)
-        self._others[key] = self._now = found
-        if len(self._others) > SHAPES_KEPT:
-            self._others.popitem(last=False)
-
-    def _fit_shapes(self, data: Any, label: Any, batch: Any) -> None:
-        """Reshapes if a batch is of other shapes than those that are bound."""
-        bound, first = self._bound, self._first
-        assert first is not None
-        if bound.fits(data, label):
-            return
-        if first.fits(data, label):
-            self._now = first
-            return
-        shapes = []
-        for what, arrays, names, descs in (
-            ("data", data, self._data_names, bound.data),
-            ("label", label or (), self._label_names, bound.labels),
-        ):
-            own = getattr(batch, f"provide_{what}", None)
-            descs = described(own) if own else descs or [DataDesc(name, ()) for name in names]
-            if len(arrays) > len(descs) or (what == "data" and len(arrays) < len(descs)):
-                wanted = ", ".join(d.name for d in descs) or "none"
-                raise GraphError(f"the batch has {len(arrays)} {what} arrays; the module takes {wanted}")
-            shapes.append([DataDesc(d.name, a.shape, d.dtype, d.layout) for d, a in zip(descs, arrays, strict=False)])
-        self.reshape(*shapes)
+        self._all.switch(data_shapes, label_shapes)
 
     # ---- parameters -------------------------------------------------------------------------------------------------
 
@@ -322,7 +295,6 @@ class Module(BaseModule):
         self._need("binded")
         self._flush()
         first = self._first
-        assert first is not None
         attributes = self._symbol.attr_dict()
         for given, names, auxiliary in (
             (arg_params, self._param_names, False),
@@ -340,21 +312,10 @@ class Module(BaseModule):
                 elif given is not None and not allow_missing:
                     raise RuntimeError(f"{name} is not presented: the given values lack this {what}")
                 elif initializer is not None:
-                    value = (first.execs[0].aux_dict if auxiliary else first.execs[0].arg_dict)[name]
-                    initializer(InitDesc(name, attributes.get(name)), value)
-                    first.set(name, value, auxiliary)
-        self._copy_to_masters()
+                    first.initialize(InitDesc(name, attributes.get(name)), initializer, auxiliary)
+        if self._updates is not None:
+            self._updates.copy_to_masters(first)
         self.params_initialized = True
-
-    def _copy_to_masters(self) -> None:
-        """Gives the float32 copies that an optimizer keeps of half precision parameters their values."""
-        if self._optimizer is None or self._updater is None or not self._optimizer.multi_precision:
-            return
-        assert self._first is not None
-        for index, name in self._optimizer.idx2name.items():
-            weight = self._first.execs[0].arg_dict.get(name)
-            if weight is not None and index in self._updater.states and self._optimizer.is_mixed(weight):
-                self._updater.states[index][0][:] = weight
 
     def get_params(self) -> tuple[Params, Params]:
         if self._given is not None:
@@ -362,12 +323,11 @@ class Module(BaseModule):
         self._need("binded", "params_initialized")
         self._flush()
         first = self._first
-        assert first is not None
         return {n: first.get(n) for n in self._param_names}, {n: first.get(n, True) for n in self._aux_names}
 
     def synchronize(self) -> None:
         first = self._first
-        if first is not None and len(first.execs) > 1:
+        if len(first.execs) > 1:
             self._flush()
             for name in self._aux_names:
                 first.set(name, first.get(name, True), True)
@@ -385,14 +345,14 @@ class Module(BaseModule):
 
     def _feed(self, batch: Any, train: bool) -> None:
         if isinstance(batch, list):
-            batch = _joined(batch)
+            batch = joined(batch)
         label = getattr(batch, "label", None)  # a batch may be anything that has data
         if not self._bound.labels and not (train and self._label_names):
             label = None  # bound without labels, and without use for them
         elif train and not label and self._bound.labels:
             wanted = ", ".join(d.name for d in self._bound.labels)
             raise GraphError(f"a batch for training must have labels: the graph wants {wanted}")
-        self._fit_shapes(batch.data, label, batch)
+        self._all.suit(batch, label)
         self._bound.feed(batch.data, label)
 
     def backward(self, out_grads: Any = None) -> None:
@@ -422,7 +382,8 @@ class Module(BaseModule):
         if self._pending and self._fuses():
             self._pending, self._spent = False, True
             self._precision.tell(self._bound.execs)
-            step = self._step()
+            assert self._updates is not None
+            step = self._updates.step(self._bound, self._precision.guarded)
             with self._precision.updating(self._optimizer):
                 step()
             if self._precision.guarded:
@@ -431,65 +392,18 @@ class Module(BaseModule):
         self._flush()
         if self._spent:
             raise MXNetError("update: there was no batch since the last update, which has not kept its gradients")
-        assert self._first is not None and self._updater is not None
+        assert self._updates is not None
         bound = self._bound
-        trained = [(i, n) for i, n in enumerate(self._param_names) if self._reqs[n] != "null"]
-        grads = [e.grad_dict for e in bound.execs]
+        trained = [n for n in self._param_names if self._reqs[n] != "null"]
         with self._precision.updating(self._optimizer):
-            if self._precision.guarded:
-                finite = all(_finite([g[name] for _, name in trained]) for g in grads)
-                if not self._precision.learn(finite):
-                    return
-            self._update_by(self._updater, trained, grads)
-
-    def _update_by(self, updater: Updater, trained: list[tuple[int, str]], grads: Sequence[Mapping[str, Any]]) -> None:
-        """Updates parameters one after the other."""
-        bound = self._bound
-        index_of = {name: index for index, name in updater.optimizer.idx2name.items()}
-        for i, name in trained:
-            index = index_of.get(name, i)
-            weights = [e.arg_dict[name] for e in bound.execs]
-            if len(weights) == 1:
-                updater(index, grads[0][name], weights[0])
-                continue
-            # Weights are the same everywhere: the first device's is updated by the sum, the others get copies of it.
-            assert self._kvstore is not None
-            total = self._kvstore.sum([g[name] for g in grads])
-            updater(index, total.as_in_context(weights[0].context), weights[0])
-            for other in weights[1:]:
-                weights[0].copyto(other)
+            if self._precision.guarded and not self._precision.learn(bound.gradients_are_finite(trained)):
+                return
+            self._updates.apply(bound, trained)
 
     def _fuses(self) -> bool:
         """Whether a step can be one program, with nobody looking in between."""
         optimizer = self._optimizer
         return self._one_program and optimizer is not None and optimizer.has_rule and not self._bound.watched
-
-    def _step(self) -> OptimizerStep:
-        """The present shapes' training step, on the updater's states."""
-        bound, optimizer, updater = self._bound, self._optimizer, self._updater
-        assert optimizer is not None and updater is not None
-        key = (id(optimizer), optimizer.key())
-        if bound.step is None or bound.step_key != key:
-            bound.step = None
-            self._place_states()
-            bound.step = OptimizerStep(
-                bound.execs[0], optimizer, states=updater.states, guarded=self._precision.guarded
-            )
-            bound.step_key = key
-            updater.states_synced.update(dict.fromkeys(updater.states, True))
-        elif bound.step.optimizer_states is not updater.states:
-            self._place_states()
-            bound.step.share_states(updater.states)
-        return bound.step
-
-    def _place_states(self) -> None:
-        """Brings loaded states to the device."""
-        updater = self._updater
-        assert updater is not None
-        for index, synced in updater.states_synced.items():
-            if not synced:
-                updater.states[index] = updater.sync_state_context(updater.states[index], self._context[0])
-                updater.states_synced[index] = True
 
     def _flush(self) -> None:
         """Runs forward and backward of a batch that was only fed."""
@@ -547,7 +461,7 @@ class Module(BaseModule):
         self._need("binded")
         self._flush()
         self._monitors.append(mon)
-        for replicas in {id(r): r for r in (self._first, self._now, *self._others.values()) if r}.values():
+        for replicas in self._all:
             self._watch(replicas, mon)
 
     @staticmethod
@@ -570,90 +484,36 @@ class Module(BaseModule):
             self.logger.warning("optimizer already initialized, ignoring...")
             return
         self._flush()
-        self._kvstore = create_kvstore(kvstore or "local")
+        store = create_kvstore(kvstore or "local")
         if self._compression_params:
-            self._kvstore.set_gradient_compression(self._compression_params)
-        assert self._first is not None
-        rescale = 1.0 / self._first.batch_size
-        names = dict(enumerate(self._param_names))
-        if isinstance(optimizer, Optimizer):
-            if optimizer.rescale_grad != rescale:
-                warnings.warn(
-                    "Optimizer created manually outside Module but rescale_grad is not normalized to "
-                    f"1.0/batch_size/num_workers ({optimizer.rescale_grad} vs. {rescale}). Is this intended?",
-                    stacklevel=2,
-                )
-            if not optimizer.idx2name:
-                optimizer.idx2name = names
-        else:
-            options = {"rescale_grad": rescale, **dict(optimizer_params)}
-            optimizer = create_optimizer(optimizer, sym=self._symbol, param_idx2name=names, **options)
-        self._optimizer = optimizer
-        self._updater = get_updater(optimizer)
+            store.set_gradient_compression(self._compression_params)
+        size = self._first.batch_size
+        self._updates = Updates(
+            make_optimizer(optimizer, optimizer_params, self._symbol, self._param_names, size), store
+        )
         self.optimizer_initialized = True
         if self._preloaded_states is not None:
             self.load_optimizer_states(self._preloaded_states)
             self._preloaded_states = None
 
     def updaters(self) -> list[Updater]:
-        return [] if self._updater is None else [self._updater]
+        return [] if self._updates is None else [self._updates.updater]
 
     def borrow_optimizer(self, shared_module: Any) -> None:
         """Uses another module's optimizer, with its states."""
         if not shared_module.optimizer_initialized:
             raise MXNetError("borrow_optimizer: the other module has no optimizer")
-        self._optimizer = shared_module._optimizer
-        self._kvstore = shared_module._kvstore
-        self._updater = shared_module._updater
+        self._updates = shared_module._updates
         self.optimizer_initialized = True
 
     def save_optimizer_states(self, fname: str) -> None:
         """Writes the optimizer's states (momenta and the like) to a file."""
         self._need("optimizer_initialized")
-        assert self._updater is not None
-        content = self._updater.get_states()
-
-        def write(path: str) -> None:
-            with open(path, "wb") as file:
-                file.write(content)
-
-        write_whole(fname, write)
+        assert self._updates is not None
+        self._updates.save(fname)
 
     def load_optimizer_states(self, fname: str) -> None:
         """Takes the optimizer's states from a file. Only for files from a source you trust: they are pickles."""
         self._need("optimizer_initialized")
-        assert self._updater is not None
-        with open(fname, "rb") as file:
-            self._updater.set_states(file.read())
-        self._optimizer = self._updater.optimizer
-        # MXNet's modules on several devices number states by names.
-        index_of = {name: index for index, name in self._optimizer.idx2name.items()}
-        self._updater.states = {index_of.get(key, key): state for key, state in self._updater.states.items()}
-        self._updater.states_synced = dict.fromkeys(self._updater.states, False)
-
-
-def _finite(arrays: list[Any]) -> bool:
-    """Whether all numbers of all arrays are finite."""
-    return bool(invoke("multi_all_finite", arrays, {"num_arrays": len(arrays)}).asscalar())
-
-
-def _groups_of(groups: Any, devices: int) -> list[Mapping[str, Context] | None]:
-    """A dict from group names to contexts for every device."""
-    if not groups:
-        return [None] * devices
-    if isinstance(groups, Mapping):
-        spread = {n: c if isinstance(c, (list, tuple)) else [c] * devices for n, c in groups.items()}
-        groups = [{n: c[i % len(c)] for n, c in spread.items()} for i in range(devices)]
-    if len(groups) != devices:
-        raise ValueError(f"group2ctxs has {len(groups)} entries for {devices} devices")
-    return list(groups)
-
-
-def _joined(batches: list[Any]) -> Any:
-    """Batches that were made for several devices as one."""
-    from ..io import DataBatch
-    from ..ndarray import concatenate
-
-    data = [concatenate(list(parts)) for parts in zip(*(b.data for b in batches), strict=True)]
-    label = [concatenate(list(parts)) for parts in zip(*(b.label or () for b in batches), strict=True)]
-    return DataBatch(data, label, batches[-1].pad)
+        assert self._updates is not None
+        self._updates.load(fname)

@@ -11,7 +11,8 @@ from ..base import ShapeError
 from ..context import Context, cpu
 from ..eager import invoke
 from ..executor import Executor
-from ..io import DataDesc
+from ..initializer import InitDesc
+from ..io import DataBatch, DataDesc
 from ..ndarray import NDArray, concatenate
 from ..optimizer import OptimizerStep
 from ..symbol import Symbol
@@ -198,3 +199,33 @@ class Replicas:
                 raise ShapeError(f"{name} has shape {own.shape} in the network, but {tuple(value.shape)} was given")
             if value is not own:
                 own[:] = value
+
+    def initialize(self, name: InitDesc, initializer: Any, auxiliary: bool = False) -> None:
+        """Lets an initializer fill a parameter or state, the same on all devices."""
+        value = (self.execs[0].aux_dict if auxiliary else self.execs[0].arg_dict)[name]
+        initializer(name, value)
+        self.set(name, value, auxiliary)
+
+    def gradients_are_finite(self, names: Sequence[str]) -> bool:
+        grads = [e.grad_dict for e in self.execs]
+        several = [[g[n] for n in names] for g in grads]
+        return all(invoke("multi_all_finite", a, {"num_arrays": len(a)}).asscalar() for a in several)
+
+
+def groups_of(groups: Any, devices: int) -> list[Mapping[str, Context] | None]:
+    """A dict from the names of groups of layers to contexts, for every device."""
+    if not groups:
+        return [None] * devices
+    if isinstance(groups, Mapping):
+        spread = {n: c if isinstance(c, (list, tuple)) else [c] * devices for n, c in groups.items()}
+        groups = [{n: c[i % len(c)] for n, c in spread.items()} for i in range(devices)]
+    if len(groups) != devices:
+        raise ValueError(f"group2ctxs has {len(groups)} entries for {devices} devices")
+    return list(groups)
+
+
+def joined(batches: Sequence[Any]) -> DataBatch:
+    """Batches that were made for several devices, as one."""
+    data = [concatenate(list(parts)) for parts in zip(*(b.data for b in batches), strict=True)]
+    label = [concatenate(list(parts)) for parts in zip(*(b.label or () for b in batches), strict=True)]
+    return DataBatch(data, label, batches[-1].pad)
