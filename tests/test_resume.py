@@ -55,7 +55,7 @@ def train(epochs, optimizer="sgd", data=None, seed=5, **more):
     module = mx.mod.Module(network())
     history = module.fit(
         data() if data else iterator(),
-        eval_data=mx.io.NDArrayIter(*rows(32), batch_size=16),
+        eval_data=mx.io.NDArrayIter(*rows(40), batch_size=16, shuffle=True),
         eval_metric=["acc", "ce"],
         optimizer=optimizer,
         optimizer_params=OPTIMIZERS[optimizer](),

@@ -38,6 +38,7 @@ def save_training(fit: Any, path: str) -> None:
         "seconds": fit.elapsed(),
         "random": pack(rnd.get_state(), stored),
         "data": pack(_data_state(fit.train_data), stored),
+        "eval_data": pack(_data_state(fit.eval_data), stored),
         "updaters": [pack(updater.states, stored) for updater in fit.module.updaters()],
         "optimizers": [pack(updater.optimizer, stored, _OPTIMIZER_OWN) for updater in fit.module.updaters()],
         "precision": pack(fit.module.precision_state(), stored),
@@ -103,6 +104,9 @@ def _go_on(fit: Any, told: dict[str, Any], arrays: dict[str, NDArray], path: str
     fit.spent = told["seconds"] if fit.done else 0.0
     rnd.set_state(unpack(told["random"], stored))
     _set_data_state(fit, unpack(told["data"], stored))
+    validation = unpack(told["eval_data"], stored)
+    if validation is not None and hasattr(fit.eval_data, "load_state_dict"):
+        fit.eval_data.load_state_dict(validation)
     # Again: an iterator without a state was reset, which may have used random numbers.
     rnd.set_state(unpack(told["random"], stored))
 
