@@ -19,6 +19,19 @@ from .symbol import Symbol, depth_first
 GRAD_REQS = ("write", "add", "null")
 
 
+class Arena:
+    """Temporary memory that the programs of executors take turns in: what has to outlive a run is bound."""
+
+    def __init__(self) -> None:
+        self.largest: _core.Program | None = None  # whose memory others take if it is enough for them
+        self.ready: object = None  # the executor (its token) whose forward pass has left here what its backward pass needs
+
+    def lend(self, program: _core.Program) -> None:
+        """Lets later programs use a program's memory if there is none larger."""
+        if self.largest is None or program.arena_bytes() > self.largest.arena_bytes():
+            self.largest = program
+
+
 class Executor:
     """Made by `Symbol.bind` and `Symbol.simple_bind`."""
 
@@ -44,8 +57,8 @@ class Executor:
         self.arg_dict = args
         self.aux_dict = aux
         self._programs: dict[bool, Compiled] = {}
-        self._arena: list[_core.Program] = shared_exec._arena if shared_exec else []
-        self._trained = False  # whether the last forward pass left what a backward pass needs
+        self.arena = shared_exec.arena if shared_exec else Arena()
+        self._token = object()
         self._monitor: Callable[[str, NDArray], Any] | None = None
         self._monitor_all = False
         self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
@@ -106,15 +119,15 @@ class Executor:
             self.feed(name, value)
         compiled = self._programs.get(is_train) or self._compile(is_train)
         compiled.program.run(0, compiled.mark)
-        self._trained = is_train
+        self.arena.ready = self._token if is_train else None
         if self._monitor is not None:
             self._report()
         return self.outputs
 
     def backward(self, out_grads: Any = None, is_train: bool = True) -> None:
         """Computes the gradients. Loss layers need no `out_grads`; other outputs get ones when none are given."""
-        if not self._trained:
-            raise GraphError("backward() needs forward(is_train=True) before it")
+        if self.arena.ready is not self._token:
+            raise GraphError("backward() needs forward(is_train=True) before it, and no other pass on the same memory")
         compiled = self._programs[True]
         if out_grads is not None or not self._head_grads_are_ones:
             self._set_head_grads(out_grads, compiled)
@@ -170,12 +183,12 @@ class Executor:
             train,
             self._grad_req if train else None,
             {name: c.key for name, c in self._groups.items()},
-            self.arena_owner(),
+            self.arena.largest,
             self._options,
             len(self._symbol._heads),
         )
         self.bind_arrays(compiled)
-        self.lend_arena(compiled.program)
+        self.arena.lend(compiled.program)
         self._programs[train] = compiled
         if train:
             self._set_head_grads(None, compiled)
@@ -193,16 +206,6 @@ class Executor:
                     bind_array(compiled, ("grad", name), grad)
         for i, value in enumerate(self._all_outputs):
             bind_array(compiled, ("out", i), value)
-
-    def arena_owner(self) -> _core.Program | None:
-        """The program whose temporary memory others of this executor, and of those that share with it, may use."""
-        return self._arena[0] if self._arena else None
-
-    def lend_arena(self, program: _core.Program) -> None:
-        """Lets later programs use a program's temporary memory if there is none larger. Only one runs at a time, and
-        what has to outlive a run is bound."""
-        if not self._arena or program.arena_bytes() > self._arena[0].arena_bytes():
-            self._arena[:] = [program]
 
     # ---- around it --------------------------------------------------------------------------------------------------
 
@@ -229,7 +232,6 @@ class Executor:
         if arg_shapes is None:
             raise ShapeError("reshape(): the given shapes do not determine all others")
         args: dict[str, NDArray] = {}
-        grads: dict[str, NDArray] = {}
         for (name, old), shape in zip(self.arg_dict.items(), arg_shapes, strict=True):
             if shape == old.shape:
                 args[name] = old
@@ -240,12 +242,14 @@ class Executor:
                     f"reshape(): {name} would change from {old.shape} to {shape} though it was not named; "
                     "pass partial_shaping=True if that is meant"
                 )
-            grad = self.grad_dict[name]
-            if grad is not None:
-                grads[name] = grad if shape == old.shape else _resized(grad, shape, allow_up_sizing, name)
         aux = {}
         for (name, old), shape in zip(self.aux_dict.items(), aux_shapes, strict=True):
             aux[name] = old if shape == old.shape else _resized(old, shape, allow_up_sizing, name)
+
+        def grads() -> dict[str, NDArray]:
+            own = {n: g for n, g in self.grad_dict.items() if g is not None}
+            return {n: g if g.shape == args[n].shape else _resized(g, args[n].shape, True, n) for n, g in own.items()}
+
         return Executor(
             self._symbol,
             self._ctx,
@@ -263,7 +267,7 @@ class Executor:
         self._monitor = callback
         self._monitor_all = monitor_all
         self._programs.clear()
-        self._trained = False
+        self.arena.ready = None
         self._make_outputs()
 
     def _report(self) -> None:

@@ -31,8 +31,9 @@ class TrainStep:
         )
         graph, recipe = update(graph, rule, guarded)
         groups = {name: c.key for name, c in executor._groups.items()}
-        compiled = link_graph(compile_graph(graph, executor._ctx.key, groups, options), executor.arena_owner())
-        executor.lend_arena(compiled.program)
+        compiled = link_graph(compile_graph(graph, executor._ctx.key, groups, options), executor.arena.largest)
+        self._arena = executor.arena
+        self._arena.lend(compiled.program)
         self._compiled = compiled
         self._run = compiled.program.run
         self._end = compiled.end
@@ -58,6 +59,7 @@ class TrainStep:
                     view[...] = value
                     continue
             self._feed(name, value)
+        self._arena.ready = None
         self._run(0, self._end)
         return self.outputs
 

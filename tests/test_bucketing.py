@@ -127,7 +127,7 @@ def test_one_set_of_everything():
     for other in module._buckets.values():
         executor = other._first.execs[0]
         assert all(executor.arg_dict[n] is owner.arg_dict[n] for n in other._param_names)
-        assert executor.arena_owner() is owner.arena_owner()
+        assert executor.arena is owner.arena
         assert other._updater is module._default._updater
     assert len(module._default._updater.states) == 5
 

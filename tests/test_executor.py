@@ -138,6 +138,18 @@ def test_shared_exec_shares_the_pool():
     assert bound >= used
 
 
+def test_a_pass_on_shared_memory_ends_what_another_began():
+    first = conv_net().simple_bind(mx.cpu(), data=(8, 3, 9, 9))
+    other = first.reshape(data=(4, 3, 9, 9), softmax_label=(4,))
+    for between in (lambda: other.forward(is_train=False), lambda: first.forward(is_train=False), other.forward):
+        first.forward(is_train=True)
+        first.backward()
+        first.forward(is_train=True)
+        between()
+        with pytest.raises(GraphError, match="no other pass on the same memory"):
+            first.backward()
+
+
 def test_monitor_sees_every_output():
     executor = conv_net().simple_bind(mx.cpu(), data=(2, 3, 5, 5))
     filled(executor)
