@@ -94,6 +94,7 @@ class FeedForward:
         given.pop("metric_cpu", None)  # where R's metrics are computed; here it is always the host
         self.kwargs = given
         self._predictor: Module | None = None
+        self.history: History | None = None  # of the last training
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_predictor": None}
@@ -166,6 +167,7 @@ class FeedForward:
             **extras(callbacks, verbose, resume, checkpoint),
         )
         self._predictor = None
+        self.history = fit.history
         try:
             return fit.run()
         finally:  # what was learned until an interruption is kept

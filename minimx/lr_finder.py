@@ -67,7 +67,7 @@ class LearningRates:
 
 
 def lr_find(
-    network: Module | Symbol,
+    network: Any,
     train_data: Any,
     start: float = 1e-6,
     stop: float = 10.0,
@@ -79,7 +79,8 @@ def lr_find(
     smooth: float = 0.9,
     diverged: float = 4.0,
 ) -> LearningRates:
-    """Trains a copy of a network for `steps` batches, each with a higher learning rate, and watches the loss.
+    """Trains a copy of a network (a Module, a FeedForward or a Symbol), each batch with a higher learning rate, and
+    watches the loss.
 
     It ends early when the loss is `diverged` times its lowest value. The network, its parameters, its optimizer and the
     random numbers stay as they are; the data are reset. `eval_metric` is the loss: by default that of the last layer.
@@ -107,7 +108,7 @@ def lr_find(
 
 def _copy(network: Any, data: Any, initializer: Any, optimizer: str, params: dict[str, Any], lr: float) -> Module:
     """A module with the network's parameters, ready to be trained."""
-    symbol = network.symbol if isinstance(network, Module) else network
+    symbol = _symbol_of(network)
     if isinstance(network, Module):
         copy = Module(
             symbol,
@@ -121,15 +122,20 @@ def _copy(network: Any, data: Any, initializer: Any, optimizer: str, params: dic
     copy.bind(data.provide_data, data.provide_label)
     if isinstance(network, Module) and network.params_initialized:
         copy.init_params(None, *network.get_params())
+    elif getattr(network, "arg_params", None):
+        copy.init_params(initializer, network.arg_params, network.aux_params, allow_missing=True)
     else:
         copy.init_params(initializer)
     copy.init_optimizer(optimizer=optimizer, optimizer_params={**params, "learning_rate": lr})
     return copy
 
 
+def _symbol_of(network: Any) -> Symbol:
+    return network if isinstance(network, Symbol) else network.symbol
+
+
 def _loss_of(network: Any) -> Any:
-    symbol = network.symbol if isinstance(network, Module) else network
-    last = symbol._heads[0][0]
+    last = _symbol_of(network)._heads[0][0]
     return _METRICS.get(last.op.name if last.op else "", "loss")
 
 

@@ -202,6 +202,7 @@ class Precision:
         if loss_scale is None and precision == "float16":
             loss_scale = "dynamic"
         self.dtype = precision
+        self.choice = (precision, loss_scale)
         self.scale = None if loss_scale is None else LossScale(loss_scale)
 
     @property

@@ -17,10 +17,10 @@ import os
 import threading
 import time
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import _core
 from .base import MXNetError
+from .profile import OPTIONS, STORAGE, Record, Statistics, profile
 
 __all__ = [
     "Counter",
@@ -41,104 +41,8 @@ __all__ = [
     "set_state",
 ]
 
-STORAGE = "Device Storage"
-_BOUND, _EAGER = 1, 2  # as in csrc/profile.h
 _FLAGS = ("all", "symbolic", "imperative", "memory", "api")
-_OTHERS = {  # what else set_config takes, with what it is when it was not given
-    "filename": "profile.json",
-    "aggregate_stats": True,
-    "continuous_dump": False,
-    "dump_period": 1.0,
-    "gpu_memory_profile_filename_prefix": "",
-    "profile_process": "worker",
-}
 _SORTS = ("total", "avg", "min", "max", "count")
-_MOST_RECORDS = 1 << 20
-
-
-class _Record(NamedTuple):
-    """Something that goes into the trace: a span of time, a value of a counter or a moment. Times are in nanoseconds."""
-
-    kind: str  # X, C or i, as the trace format has it
-    name: str
-    category: str
-    begin: int
-    end: int
-    process: str
-    thread: int
-    args: dict[str, Any]
-
-
-class _Statistics:
-    __slots__ = ("count", "total", "min", "max")
-
-    def __init__(self) -> None:
-        self.count, self.total, self.min, self.max = 0, 0.0, float("inf"), float("-inf")
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.total += value
-        self.min = min(self.min, value)
-        self.max = max(self.max, value)
-
-    @property
-    def avg(self) -> float:
-        return self.total / self.count
-
-
-class _Profile:
-    """All that is known at present; one for the process."""
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = dict(_OTHERS)
-        self.kinds = {"symbolic", "imperative", "memory"}
-        self.running = self.paused = False
-        self.lock = threading.RLock()
-        self.dumper: threading.Timer | None = None
-        self.clear()
-
-    def clear(self) -> None:
-        self.records: list[_Record] = []
-        self.lost = 0
-        self.times: dict[str, dict[str, _Statistics]] = {}
-        self.memory: dict[str, _Statistics] = {}
-
-    def switch(self) -> None:
-        """Tells the programs whether to time their calls."""
-        which = _BOUND * ("symbolic" in self.kinds) | _EAGER * ("imperative" in self.kinds)
-        _core.profile(which if self.active else 0)
-
-    @property
-    def active(self) -> bool:
-        return self.running and not self.paused
-
-    def add(self, record: _Record) -> None:
-        with self.lock:
-            if len(self.records) < _MOST_RECORDS:
-                self.records.append(record)
-            else:
-                self.lost += 1
-
-    def count(self, category: str, name: str, value: float) -> None:
-        with self.lock:
-            self.times.setdefault(category, {}).setdefault(name, _Statistics()).add(value)
-
-    def collect(self) -> None:
-        """Takes over what programs have left."""
-        with self.lock:
-            events, lost = _core.take_events()
-            self.lost += lost
-            for op, kernel, node, operands, size, device, number, begin, end, thread, eager, used in events:
-                place = f"{device}/{number}"
-                told = {"node": node, "kernel": kernel, "operands": operands, "bytes": size, "eager": eager}
-                self.add(_Record("X", op, "operator", begin, end, place, thread, told))
-                self.count("operator", op, (end - begin) / 1e6)
-                if "memory" in self.kinds:
-                    self.add(_Record("C", f"Memory: {place}", STORAGE, end, end, place, thread, {"bytes": used}))
-                    self.memory.setdefault(f"Memory: {place}", _Statistics()).add(used / 1e3)
-
-
-_profile = _Profile()
 
 
 # ---- switching ----------------------------------------------------------------------------------------------------------
@@ -151,58 +55,58 @@ def set_config(**kwargs: Any) -> None:
     arrays), `profile_memory` (bytes in use) choose; without any of them, or with `profile_all`, it is everything.
     `continuous_dump` writes the file every `dump_period` seconds. The rest of MXNet's options is accepted, too.
     """
-    allowed = {f"profile_{flag}" for flag in _FLAGS} | set(_OTHERS)
+    allowed = {f"profile_{flag}" for flag in _FLAGS} | set(OPTIONS)
     for key in kwargs:
         if key not in allowed:
             raise ValueError(
                 f"profiler.set_config: there is no option {key!r}; options are {', '.join(sorted(allowed))}"
             )
-    if _profile.running:
+    if profile.running:
         raise MXNetError("profiler.set_config: the profiler is running; stop it first with set_state('stop')")
-    _profile.options = {**_OTHERS, **{k: v for k, v in kwargs.items() if k in _OTHERS}}
+    profile.options = {**OPTIONS, **{k: v for k, v in kwargs.items() if k in OPTIONS}}
     chosen = {flag for flag in _FLAGS if kwargs.get(f"profile_{flag}")}
     given = any(f"profile_{flag}" in kwargs for flag in _FLAGS)
-    _profile.kinds = set(_FLAGS) if "all" in chosen or not given else chosen
+    profile.kinds = set(_FLAGS) if "all" in chosen or not given else chosen
 
 
 def set_state(state: str = "stop", profile_process: str = "worker") -> None:
     """'run' begins to record, 'stop' ends it."""
     if state not in ("run", "stop"):
         raise ValueError(f"profiler.set_state: the state must be 'run' or 'stop', got {state!r}")
-    _profile.running = state == "run"
-    _profile.paused = False
-    _profile.switch()
-    _profile.collect()
-    if _profile.dumper is not None:
-        _profile.dumper.cancel()
-        _profile.dumper = None
-    if _profile.running and _profile.options["continuous_dump"]:
+    profile.running = state == "run"
+    profile.paused = False
+    profile.switch()
+    profile.collect()
+    if profile.dumper is not None:
+        profile.dumper.cancel()
+        profile.dumper = None
+    if profile.running and profile.options["continuous_dump"]:
         _dump_again()
 
 
 def _dump_again() -> None:
     """Writes the trace every now and then while the profiler runs."""
-    timer = _profile.dumper = threading.Timer(float(_profile.options["dump_period"]), _dump_and_go_on)
+    timer = profile.dumper = threading.Timer(float(profile.options["dump_period"]), _dump_and_go_on)
     timer.daemon = True
     timer.start()
 
 
 def _dump_and_go_on() -> None:
-    if _profile.running:
+    if profile.running:
         dump(finished=False)
         _dump_again()
 
 
 def pause(profile_process: str = "worker") -> None:
     """Records nothing until `resume`."""
-    _profile.paused = True
-    _profile.switch()
+    profile.paused = True
+    profile.switch()
 
 
 def resume(profile_process: str = "worker") -> None:
     """Goes on after `pause`."""
-    _profile.paused = False
-    _profile.switch()
+    profile.paused = False
+    profile.switch()
 
 
 def profiler_set_config(mode: str = "symbolic", filename: str = "profile.json") -> None:
@@ -226,14 +130,14 @@ def set_kvstore_handle(handle: Any) -> None:
 
 def dump(finished: bool = True, profile_process: str = "worker") -> None:
     """Writes the trace file. `finished` also stops the profiler, and the next trace begins empty."""
-    if finished and _profile.running:
+    if finished and profile.running:
         set_state("stop")
-    _profile.collect()
-    with _profile.lock:
-        text = json.dumps(_trace(_profile.records, _profile.lost))
+    profile.collect()
+    with profile.lock:
+        text = json.dumps(_trace(profile.records, profile.lost))
         if finished:
-            _profile.records, _profile.lost = [], 0
-    path = os.fspath(_profile.options["filename"])
+            profile.records, profile.lost = [], 0
+    path = os.fspath(profile.options["filename"])
     temporary = f"{path}.{os.getpid()}.new"
     with open(temporary, "w") as file:
         file.write(text)
@@ -246,7 +150,7 @@ def dump_profile() -> None:
     dump(True)
 
 
-def _trace(records: list[_Record], lost: int) -> dict[str, Any]:
+def _trace(records: list[Record], lost: int) -> dict[str, Any]:
     """The records in Chrome's trace event format; times are microseconds."""
     processes: dict[str, int] = {}
     threads: dict[int, int] = {}
@@ -277,20 +181,20 @@ def dumps(reset: bool = False, format: str = "table", sort_by: str = "total", as
         raise ValueError(f"profiler.dumps: format must be 'table' or 'json', got {format!r}")
     if sort_by not in _SORTS:
         raise ValueError(f"profiler.dumps: sort_by must be one of {', '.join(_SORTS)}, got {sort_by!r}")
-    _profile.collect()
+    profile.collect()
 
-    def ordered(table: dict[str, _Statistics]) -> list[tuple[str, _Statistics]]:
+    def ordered(table: dict[str, Statistics]) -> list[tuple[str, Statistics]]:
         return sorted(table.items(), key=lambda item: getattr(item[1], sort_by), reverse=not ascending)
 
-    with _profile.lock:
-        memory = ordered(_profile.memory)
-        times = {category: ordered(table) for category, table in sorted(_profile.times.items())}
+    with profile.lock:
+        memory = ordered(profile.memory)
+        times = {category: ordered(table) for category, table in sorted(profile.times.items())}
         if reset:
-            _profile.times, _profile.memory = {}, {}
+            profile.times, profile.memory = {}, {}
     return _as_table(memory, times) if format == "table" else _as_json(memory, times)
 
 
-_Rows = list[tuple[str, _Statistics]]
+_Rows = list[tuple[str, Statistics]]
 
 
 def _as_table(memory: _Rows, times: dict[str, _Rows]) -> str:
@@ -313,7 +217,7 @@ def _section(title: str, head: list[str], rows: list[tuple[str, int, list[float]
 
 
 def _as_json(memory: _Rows, times: dict[str, _Rows]) -> str:
-    def told(s: _Statistics, with_total: bool) -> dict[str, float]:
+    def told(s: Statistics, with_total: bool) -> dict[str, float]:
         total = {"Total": s.total} if with_total else {}
         return {"Count": s.count, **total, "Min": s.min, "Max": s.max, "Avg": s.avg}
 
@@ -368,10 +272,10 @@ class _Span:
         begin, self._begin = self._begin, None
         if begin is None:
             raise MXNetError(f"profiler: {self.name} was stopped, but it had not been started")
-        if _profile.active:
+        if profile.active:
             end = time.perf_counter_ns()
-            _profile.add(_Record("X", self.name, self._category, begin, end, "host", threading.get_ident(), {}))
-            _profile.count(self._category, self.name, (end - begin) / 1e6)
+            profile.add(Record("X", self.name, self._category, begin, end, "host", threading.get_ident(), {}))
+            profile.count(self._category, self.name, (end - begin) / 1e6)
 
     def __enter__(self):
         self.start()
@@ -417,10 +321,10 @@ class Counter:
 
     def set_value(self, value: float) -> None:
         self._value = value
-        if _profile.active:
+        if profile.active:
             now = time.perf_counter_ns()
             told = {self.name: value}
-            _profile.add(_Record("C", self.name, self._domain.name, now, now, "host", threading.get_ident(), told))
+            profile.add(Record("C", self.name, self._domain.name, now, now, "host", threading.get_ident(), told))
 
     def increment(self, delta: float = 1) -> None:
         self.set_value(self._value + delta)
@@ -453,7 +357,7 @@ class Marker:
         """Marks the present moment for the 'global', 'process' or 'thread' scope of the trace."""
         if scope not in self._SCOPES:
             raise ValueError(f"profiler: a marker's scope must be one of {', '.join(self._SCOPES)}, got {scope!r}")
-        if _profile.active:
+        if profile.active:
             now = time.perf_counter_ns()
             told = {"scope": scope[0]}
-            _profile.add(_Record("i", self.name, self._domain.name, now, now, "host", threading.get_ident(), told))
+            profile.add(Record("i", self.name, self._domain.name, now, now, "host", threading.get_ident(), told))

@@ -45,6 +45,11 @@ def record_of(array: Any, dtype: str | None = None) -> ArrayRecord:
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
+def is_list_file(data: Any) -> bool:
+    """Whether bytes begin as a list file does."""
+    return bytes(data[:16]) == struct.pack("<QQ", LIST_MAGIC, 0)
+
+
 def read_arrays(source: Any, name: str = "the given bytes") -> tuple[list[ArrayRecord], list[str]]:
     """The arrays of a file (or of bytes, which `name` stands for) and their names; no names: a list was saved."""
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -111,7 +111,7 @@ def _read(data: bytes, source: str) -> tuple[list[ArrayRecord], list[str], dict[
         end = last
     if end != size:
         raise FileFormatError(f"{source}: {size - end} bytes that belong to no array follow at offset {start + end}")
-    records = [_record(header[name], data, start + first, last - first) for first, last, name in spans]
+    records = [_record(header[name], data, start + first) for first, _, name in spans]
     return records, list(header), metadata
 
 
@@ -156,7 +156,7 @@ def _span(entry: Any, name: str, size: int, start: int, source: str) -> tuple[in
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise wrong("dtype, shape and data_offsets are needed")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in DTYPES and dtype not in WIDENED:
+    if not isinstance(dtype, str) or (dtype not in DTYPES and dtype not in WIDENED):
         raise wrong(f"dtype {dtype!r} is not supported; supported are {', '.join([*DTYPES, *WIDENED])}")
     if not isinstance(shape, list) or not all(type(d) is int and d >= 0 for d in shape):
         raise wrong(f"{shape!r} is not a shape")
@@ -177,11 +177,11 @@ def _span(entry: Any, name: str, size: int, start: int, source: str) -> tuple[in
     return first, last
 
 
-def _record(entry: dict[str, Any], data: bytes, at: int, size: int) -> ArrayRecord:
+def _record(entry: dict[str, Any], data: bytes, at: int) -> ArrayRecord:
     code, shape = entry["dtype"], entry["shape"]
     if code in WIDENED:
         stored, dtype = WIDENED[code]
         return ArrayRecord(np.frombuffer(data, stored, math.prod(shape), at).reshape(shape).astype(dtype), dtype)
     dtype = DTYPES[code]
-    raw = np.frombuffer(data, np.uint8, size, at).copy()  # a copy is aligned
-    return ArrayRecord(raw.view(numpy_dtype(dtype).newbyteorder("<")).reshape(shape), dtype)
+    values = np.frombuffer(data, numpy_dtype(dtype).newbyteorder("<"), math.prod(shape), at)
+    return ArrayRecord(values.reshape(shape), dtype)

@@ -99,12 +99,18 @@ def test_lr_find_leaves_everything_as_it_was():
 
 def test_lr_find_with_a_symbol_and_other_losses():
     label = mx.sym.var("target_label")
-    net = mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(mx.sym.var("x"), num_hidden=1), label)
+    net = mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(mx.sym.var("x"), num_hidden=1, name="fc"), label)
     rng = np.random.RandomState(0)
     x = rng.uniform(-1, 1, (40, 3))
     source = mx.io.NDArrayIter({"x": x}, {"target_label": x.sum(axis=1, keepdims=True)}, 10)
-    found = mx.lr_find(net, source, steps=30, stop=1e4, optimizer="adam")
-    assert 1e-6 < found.suggestion < 100
+    model = mx.model.FeedForward(net, num_epoch=1, initializer=mx.init.Uniform())
+    for network in (net, model):
+        found = mx.lr_find(network, source, steps=30, stop=1e4, optimizer="adam")
+        assert 1e-6 < found.suggestion < 100
+    model.fit(source, eval_metric="mse", verbose=0)
+    before = model.arg_params["fc_weight"].asnumpy()
+    assert len(mx.lr_find(model, source, steps=30, optimizer="adam").lrs) > 3
+    assert (model.arg_params["fc_weight"].asnumpy() == before).all()
 
 
 def test_lr_find_with_bad_input():

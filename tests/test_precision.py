@@ -235,5 +235,13 @@ def test_too_late():
         module.set_precision("float16")
 
 
+def test_going_on_with_the_same_precision():
+    module = mx.mod.Module(lenet())
+    data = mx.io.NDArrayIter(*images(50), batch_size=25)
+    for _ in range(2):
+        module.fit(data, num_epoch=1, precision="float16", verbose=0)
+    assert module.precision_state()["good"] + module.precision_state()["skipped"] == 4
+
+
 def test_layers_are_operators():
     assert set(OPERATORS) >= NARROW | EITHER

@@ -7,15 +7,16 @@ import pytest
 
 import minimx as mx
 from minimx import profiler
+from minimx.profile import profile
 
 
 @pytest.fixture(autouse=True)
 def fresh(tmp_path):
-    profiler._profile.clear()
+    profile.clear()
     profiler.set_config(profile_all=True, filename=str(tmp_path / "profile.json"))
     yield tmp_path / "profile.json"
     profiler.set_state("stop")
-    profiler._profile.clear()
+    profile.clear()
 
 
 def network():

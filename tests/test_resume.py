@@ -55,7 +55,7 @@ def train(epochs, optimizer="sgd", data=None, seed=5, **more):
     module = mx.mod.Module(network())
     history = module.fit(
         data() if data else iterator(),
-        eval_data=mx.io.NDArrayIter(*rows(32), batch_size=16),
+        eval_data=mx.io.NDArrayIter(*rows(40), batch_size=16, shuffle=True),
         eval_metric=["acc", "ce"],
         optimizer=optimizer,
         optimizer_params=OPTIMIZERS[optimizer](),
@@ -86,7 +86,7 @@ def test_between_epochs(tmp_path, optimizer):
 
 
 @pytest.mark.parametrize("handle", ["pad", "discard", "roll_over"])
-@pytest.mark.parametrize("steps", [1, 6])
+@pytest.mark.parametrize("steps", [1, 4, 5, 6])
 def test_within_an_epoch(tmp_path, handle, steps):
     path = str(tmp_path / "run.ckpt")
 
@@ -144,7 +144,7 @@ def feed_forward(epochs, seed=5, epoch_size=None, **more):
 
 
 @pytest.mark.parametrize("epoch_size", [None, 3])
-@pytest.mark.parametrize("steps", [None, 5])
+@pytest.mark.parametrize("steps", [None, 5, 6])
 def test_feed_forward(tmp_path, epoch_size, steps):
     path = str(tmp_path / "run.ckpt")
     straight, history = feed_forward(4, epoch_size=epoch_size)
@@ -290,10 +290,19 @@ def test_what_cannot_be_resumed(tmp_path):
     train(1, checkpoint=path)
     with pytest.raises(mx.MXNetError, match=r"used the optimizer SGD, this one Adam"):
         train(2, "adam", resume=path)
+    mx.random.seed(0)
+    smaller = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc2"), name="softmax")
+    with pytest.raises(mx.MXNetError, match=r"another network: fc2_weight is \(4, 16\) there and \(4, 6\) in this one"):
+        mx.mod.Module(smaller).fit(iterator(), num_epoch=2, resume=path, verbose=0)
+    with pytest.raises(ValueError, match="that of 70 rows, there are 64"):
+        train(2, resume=path, data=lambda: mx.io.NDArrayIter(*rows(64), batch_size=16))
     records, names, metadata = read_tensors(path)
     told = json.loads(metadata["minimx.training"])
     write_tensors(path, records, names, {"minimx.training": json.dumps({**told, "version": 99})})
     with pytest.raises(FileFormatError, match="another version of minimx"):
+        train(2, resume=path)
+    write_tensors(path, records, names, {"minimx.training": json.dumps({"version": 1})})
+    with pytest.raises(FileFormatError, match="in its header lacks"):
         train(2, resume=path)
     write_tensors(path, records, names, {"minimx.training": "{"})
     with pytest.raises(FileFormatError, match="is damaged"):

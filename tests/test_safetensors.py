@@ -78,6 +78,35 @@ def test_checkpoints(tmp_path):
     assert (args["fc_weight"].asnumpy() == weight.asnumpy()).all() and list(aux) == ["mean"]
 
 
+def test_parameters_of_a_module(tmp_path):
+    def module():
+        made = mx.mod.Module(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2, name="fc"), label_names=None)
+        made.bind([("data", (1, 3))], for_training=False)
+        made.init_params(mx.init.Uniform())
+        return made
+
+    first, second = module(), module()
+    path = str(tmp_path / "x.safetensors")
+    first.save_params(path)
+    assert (tmp_path / "x.safetensors").read_bytes()[8:9] == b"{"
+    second.load_params(path)
+    pairs = zip(first.get_params()[0].values(), second.get_params()[0].values(), strict=True)
+    assert all((a.asnumpy() == b.asnumpy()).all() for a, b in pairs)
+
+
+def test_what_a_file_holds_counts_more_than_its_name(tmp_path):
+    mx.nd.save(str(tmp_path / "x.params"), {"a": mx.nd.ones(2)})
+    (tmp_path / "x.params").rename(tmp_path / "x.safetensors")
+    assert list(mx.nd.load(str(tmp_path / "x.safetensors"))) == ["a"]
+
+
+def test_arrays_need_not_be_aligned():
+    header = {"b": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}
+    header["w"] = {"dtype": "F32", "shape": [2], "data_offsets": [1, 9]}
+    data = file_of(header, b"\x07" + np.float32([1.5, -2]).tobytes())
+    assert mx.nd.load_frombuffer(data)["w"].asnumpy().tolist() == [1.5, -2]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -134,7 +134,7 @@ class TensorBoard(Callback):
         self._write(scalars(fit.epoch, {n.replace("-", "/", 1): v for n, v in found.items() if v is not None}))
         if self.histograms:
             for name, value in fit.module.get_params()[0].items():
-                self._write(histogram(fit.epoch, name, value.asnumpy()))
+                self._write(histogram(fit.epoch, name, value.astype("float32", copy=False).asnumpy()))
         self._file.flush()
 
     def on_train_end(self, fit: Any) -> None:

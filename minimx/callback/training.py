@@ -104,7 +104,7 @@ class TerminateOnNaN(Callback):
             return None
         bad = [name for name, value in fit.eval_metric.get_name_value() if math.isinf(value)]
         for name, output in zip(fit.module.output_names, fit.module.get_outputs(), strict=False):
-            if not np.isfinite(output.asnumpy().astype(np.float64, copy=False)).all():
+            if not np.isfinite(output.astype("float32", copy=False).asnumpy()).all():
                 bad.append(name)
         if bad:
             logging.warning(

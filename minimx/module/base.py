@@ -11,7 +11,7 @@ import numpy as np
 from .. import metric as metrics
 from .. import ndarray as nd
 from ..base import MXNetError
-from ..checkpoint import BatchEndParam, Params, split_params, write_whole
+from ..checkpoint import BatchEndParam, Params, split_params
 from ..history import History
 from ..initializer import Uniform
 from ..io import DataBatch, DataDesc, NDArrayIter
@@ -175,7 +175,7 @@ class BaseModule:
         """Writes the parameters to a file."""
         arg_params, aux_params = self.get_params()
         named = {f"arg:{n}": a for n, a in arg_params.items()} | {f"aux:{n}": a for n, a in aux_params.items()}
-        write_whole(fname, lambda path: nd.save(path, named))
+        nd.save(fname, named)
 
     def load_params(self, fname: str) -> None:
         """Takes the parameters from a file of `save_params`, or from a checkpoint."""

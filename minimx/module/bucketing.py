@@ -72,7 +72,10 @@ class BucketingModule(BaseModule):
         return made
 
     def set_precision(self, precision: str, loss_scale: float | str | None = None) -> None:
-        self._precision = Precision(precision, loss_scale)
+        chosen = Precision(precision, loss_scale)
+        if chosen.choice == self._precision.choice:
+            return
+        self._precision = chosen
         for module in (self._default, *self._buckets.values()):
             module.set_precision(self._precision)
 

@@ -173,7 +173,7 @@ class Fit:
         if not self.verbose:
             return
         logger = logging.getLogger() if self.logger is logging else self.logger
-        if logger.isEnabledFor(logging.INFO):
+        if not hasattr(logger, "isEnabledFor") or logger.isEnabledFor(logging.INFO):
             self.logger.info(text, *values)
         elif self._line is None:
             print(text % values, file=sys.stderr)
@@ -296,6 +296,8 @@ class FeedForwardFit(Fit):
 
     def batches(self) -> Iterator[DataBatch]:
         done, empty = self.done, 0
+        if self.epoch_size is not None and done >= self.epoch_size:
+            return
         while empty < 2:  # the first time round there may be nothing left from the epoch before
             began = done
             for batch in self.train_data:

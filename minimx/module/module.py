@@ -222,9 +222,12 @@ class Module(BaseModule):
             self.borrow_optimizer(shared_module)
 
     def set_precision(self, precision: Any, loss_scale: float | str | None = None) -> None:
-        self._precision = precision if isinstance(precision, Precision) else Precision(precision, loss_scale)
+        chosen = precision if isinstance(precision, Precision) else Precision(precision, loss_scale)
         if self.binded:
+            if chosen.choice == self._precision.choice:
+                return
             raise MXNetError("set_precision: the module is bound already; choose the precision before bind()")
+        self._precision = chosen
 
     def precision_state(self) -> Any:
         return self._precision.state()

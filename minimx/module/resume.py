@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import random as rnd
-from ..base import FileFormatError, MXNetError
+from ..base import FileFormatError, GraphError, MXNetError
 from ..ndarray import NDArray
 from ..ndarray.utils import from_record
 from ..serial import ArrayRecord, record_of
@@ -38,6 +38,7 @@ def save_training(fit: Any, path: str) -> None:
         "seconds": fit.elapsed(),
         "random": pack(rnd.get_state(), stored),
         "data": pack(_data_state(fit.train_data), stored),
+        "eval_data": pack(_data_state(fit.eval_data), stored),
         "updaters": [pack(updater.states, stored) for updater in fit.module.updaters()],
         "optimizers": [pack(updater.optimizer, stored, _OPTIMIZER_OWN) for updater in fit.module.updaters()],
         "precision": pack(fit.module.precision_state(), stored),
@@ -57,11 +58,25 @@ def save_training(fit: Any, path: str) -> None:
 def load_training(fit: Any, path: str) -> None:
     """Makes a training continue where the one that wrote the file was."""
     told, arrays = read_training(path)
+    try:
+        _go_on(fit, told, arrays, path)
+    except (KeyError, IndexError) as error:
+        raise FileFormatError(f"{path}: the description of the training in its header lacks {error}") from error
+
+
+def _go_on(fit: Any, told: dict[str, Any], arrays: dict[str, NDArray], path: str) -> None:
     module = fit.module
     parts: dict[str, dict[str, NDArray]] = {"arg": {}, "aux": {}, "state": {}}
     for name, value in arrays.items():
         kind, _, rest = name.partition(":")
         parts[kind][rest] = value
+    for own, saved in zip(module.get_params(), (parts["arg"], parts["aux"]), strict=True):
+        shapes = [{n: a.shape for n, a in values.items()} for values in (own, saved)]
+        different = [n for n in {**shapes[0], **shapes[1]} if shapes[0].get(n) != shapes[1].get(n)]
+        if different:
+            name = different[0]
+            this, that = (str(s[name]) if name in s else "nothing" for s in shapes)
+            raise GraphError(f"{path}: is of another network: {name} is {that} there and {this} in this one")
     module.set_params(parts["arg"], parts["aux"], force_init=True)
     stored = Stored({n: v for n, v in arrays.items() if n.startswith("state:")})
     updaters = module.updaters()
@@ -89,6 +104,9 @@ def load_training(fit: Any, path: str) -> None:
     fit.spent = told["seconds"] if fit.done else 0.0
     rnd.set_state(unpack(told["random"], stored))
     _set_data_state(fit, unpack(told["data"], stored))
+    validation = unpack(told["eval_data"], stored)
+    if validation is not None and hasattr(fit.eval_data, "load_state_dict"):
+        fit.eval_data.load_state_dict(validation)
     # Again: an iterator without a state was reset, which may have used random numbers.
     rnd.set_state(unpack(told["random"], stored))
 

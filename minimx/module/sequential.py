@@ -203,6 +203,11 @@ class SequentialModule(BaseModule):
             if meta.get(self.META_TAKE_LABELS):
                 module.update_metric(eval_metric, labels, pre_sliced)
 
+    def _measure(self, eval_metric: Any, batch: Any, pad: int) -> None:
+        for module, meta in zip(self._modules, self._metas, strict=True):
+            if meta.get(self.META_TAKE_LABELS):
+                module._measure(eval_metric, batch, pad)
+
     def install_monitor(self, mon: Any) -> None:
         self._need("binded")
         for module in self._modules:

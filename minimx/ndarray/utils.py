@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base import DeviceError
 from ..context import Context, cpu
-from ..serial import ArrayRecord, pack_arrays, read_array, read_arrays, read_file, write_arrays
+from ..serial import ArrayRecord, is_list_file, pack_arrays, read_array, read_arrays, read_file, write_arrays
 from ..serial_safetensors import ENDING, is_safetensors, read_tensors, write_tensors
 from .convert import host_value, upload
 from .creation import array, empty, zeros
@@ -50,7 +50,7 @@ def _read(source: Any) -> tuple[list[ArrayRecord], list[str]]:
     named = not isinstance(source, (bytes, bytearray, memoryview))
     data = read_file(source) if named else bytes(source)
     name = os.fspath(source) if named else "the given bytes"
-    if is_safetensors(data) or (named and name.endswith(ENDING)):
+    if is_safetensors(data) or (named and name.endswith(ENDING) and not is_list_file(data)):
         return read_tensors(data, name)[:2]
     return read_arrays(data, name)
 
