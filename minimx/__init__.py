@@ -37,6 +37,7 @@ _MODULES = {
     "random": "random",
     "registry": "registry",
     "rnd": "random",
+    "rnn": "rnn",
     "runtime": "runtime",
     "step": "step",
     "sym": "symbol",

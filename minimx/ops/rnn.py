@@ -240,7 +240,7 @@ class Scan(_Scanning):
         return scan_outputs(p.mode)
 
     def output_shapes(self, p, ins):
-        gates, (time, batch, width), (_, hidden) = GATES[p.mode], ins[0], ins[1]
+        gates, (time, batch, _), (_, hidden) = GATES[p.mode], ins[0], ins[1]
         wanted = [(time, batch, gates * hidden), (gates * hidden, hidden), (gates * hidden,), (batch, hidden)]
         if ins != [*wanted, *wanted[3:] * (p.mode == "lstm")]:
             raise ShapeError(f"inputs must have shapes {', '.join(map(str, wanted))}")

@@ -32,6 +32,7 @@ class _Sequence(Op, abstract=True):
     kernel = ""
 
     inputs = ("data", "sequence_length")
+    param_order = ("use_sequence_length",)
     use_sequence_length = Bool(False, doc="whether sequence_length says how long each example is; else all are whole")
 
     def input_names(self, p):
