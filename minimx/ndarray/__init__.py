@@ -35,9 +35,10 @@ def _written(namespace: str) -> dict[str, Any]:
         functions = {name: getattr(random, name) for name in random.__all__ if name != "seed"}
         return {**functions, "current_context": current_context}
     if namespace == "contrib":
-        from ..contrib_functions import FUNCTIONS
+        from .. import contrib_functions
+        from . import control
 
-        return FUNCTIONS
+        return {**contrib_functions.FUNCTIONS, **control.FUNCTIONS}
     return {}
 
 
