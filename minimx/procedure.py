@@ -5,7 +5,7 @@ Control flow is made of them: the body of a loop is compiled once and run for ev
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _core
@@ -50,12 +50,10 @@ def backward(
     types: Types,
     device: Device,
     wanted: Sequence[str],
-    summed: Collection[str],
+    summed: Sequence[str] = (),
 ) -> Procedure:
-    """The gradients of the `wanted` inputs, from all inputs and then what arrives at every head.
-
-    Those in `summed` are added to further inputs, which come last, in the order of `wanted`.
-    """
+    """The gradients of the `wanted` inputs, from all inputs and then what arrives at every head. Those of the `summed` ones
+    are added to further inputs, which come last."""
     graph = expand(_inferred(heads, names, types, True), before_gradient=True)
     inputs = _in_order(graph, names)
     seeds: dict[Value, list[Value]] = {}
@@ -63,15 +61,16 @@ def backward(
         seed = inputs[f"head {i}"] = variable(f"head {i}", value.shape, value.dtype)
         if value.dtype in FLOATS:
             seeds.setdefault(value, []).append(seed)
-    found = backpropagate(graph.outputs, seeds, [inputs[name] for name in wanted])
-    outputs = []
-    for name in wanted:
-        value, grad = inputs[name], found.get(inputs[name])
-        if name in summed:
-            before = inputs[f"sum of {name}"] = variable(f"sum of {name}", value.shape, value.dtype)
-            grad = apply("_copy", [before]) if grad is None else before + grad
-        outputs.append(apply("zeros_like", [value]) if grad is None else grad)
-    return Procedure(Graph({}, {}, outputs, [], True), inputs, device)
+    found = backpropagate(graph.outputs, seeds, [inputs[name] for name in (*wanted, *summed)])
+    outputs = [found.get(inputs[name]) or apply("zeros_like", [inputs[name]]) for name in wanted]
+    updates = []
+    for name in summed:
+        value = inputs[name]
+        total = inputs[f"sum of {name}"] = variable(f"sum of {name}", value.shape, value.dtype)
+        grad = found.get(value)
+        if grad is not None:
+            updates.append((total, total + grad))
+    return Procedure(Graph({}, {}, outputs, [], True, early_updates=updates), inputs, device)
 
 
 def _inferred(heads: Sequence[Head], names: Sequence[str], types: Types, train: bool) -> Graph:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minimx as mx
+from minimx.ops import control
 
 V = mx.sym.Variable
 # Symbol files that MXNet 1.9.1 wrote, and what it computed from some of them: <file>/<in, out or grad>/<name or number>.
@@ -131,6 +132,12 @@ PROGRAMS = {
     "loop_in_loop": (loop_in_loop, dict(x=seven(3, 1), s=seven(1, seed=4))),
 }
 every_program = pytest.mark.parametrize("name", PROGRAMS)
+
+
+@pytest.fixture(params=[False, True], ids=["looped", "unrolled"], autouse=True)
+def unrolling(request, monkeypatch):
+    """foreach has two ways to run."""
+    monkeypatch.setattr(control, "UNROLLED", 1000 if request.param else 0)
 
 
 def bound(name, ctx=None, grad_req="write", dtype="float64"):

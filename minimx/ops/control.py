@@ -14,7 +14,7 @@ import numpy as np
 
 from ..base import FLOATS, GraphError, ShapeError
 from ..context import Context
-from ..graph import Value, apply_op
+from ..graph import Value, apply, apply_all, apply_op, topological, with_inputs
 from ..op import Op, find, known, params_type, unify
 from ..params import Int, Shape
 from ..symbol_graph import auxiliary_nodes, depth_first
@@ -113,6 +113,33 @@ class _Control(Op, abstract=True):
         return [table[node][index] for node, index in heads]
 
 
+# foreach is unrolled up to so many operators in all steps: that takes longer to compile and runs faster.
+UNROLLED = 1000
+
+
+def typed(heads, types, train):
+    """A sub-graph with the types of its variables."""
+    from ..passes.infer import infer
+
+    names = variables(heads)
+    shapes = {n: s for n, (s, _) in zip(names, types, strict=True)}
+    dtypes = {n: t for n, (_, t) in zip(names, types, strict=True)}
+    return infer(heads, shapes, dtypes, [str(i) for i in range(len(heads))], train)
+
+
+def inlined(graph, values):
+    """What the outputs of a graph are for these values of its variables."""
+    new = {}
+    for node in topological(graph.outputs):
+        if node.op is None:
+            new[node.outputs[0]] = values[node.name]
+            continue
+        copy = with_inputs(node, [new[v] for v in node.inputs])
+        copy.origin = copy  # each step has its own Custom operators
+        new.update(zip(node.outputs, copy.outputs, strict=True))
+    return [new[v] for v in graph.outputs]
+
+
 def variables(heads: Sequence[Any]) -> list[str]:
     return [node.name for node in depth_first(heads) if node.op is None]
 
@@ -175,6 +202,9 @@ class Foreach(_Control):
 
     def expand(self, p, node, train):
         data, states = len(p.in_data_locs), len(p.in_state_locs)
+        steps = node.inputs[0].shape[0]
+        if 0 < steps * len(depth_first(p.subgraphs[0])) <= UNROLLED:
+            return self._unrolled(p, node, train)
         loop = Loop(
             p.subgraphs[0],
             tuple(self.locations(p)[0]),
@@ -182,10 +212,34 @@ class Foreach(_Control):
             (),
             data,
             states,
-            node.inputs[0].shape[0],
+            steps,
             train and _recorded(node, p.subgraphs),
         )
         return run_loop(loop, node.inputs)[: p.num_outputs]
+
+    def _unrolled(self, p, node, train):
+        """The steps as parts of the whole program."""
+        if train:
+            _recorded(node, p.subgraphs)
+        data, states = len(p.in_data_locs), len(p.in_state_locs)
+        steps, places = node.inputs[0].shape[0], self.locations(p)[0]
+        cut = {"num_outputs": steps, "axis": 0, "squeeze_axis": True}
+        entries = [
+            [apply("Reshape", [v], shape=v.shape[1:])] if steps == 1 else apply_all("SliceChannel", [v], **cut)
+            for v in node.inputs[:data]
+        ]
+        now, rest = list(node.inputs[data : data + states]), node.inputs[data + states :]
+        outputs = []
+        body = None
+        for step in range(steps):
+            values = [*(e[step] for e in entries), *now, *rest]
+            inner = [values[i] for i in places]
+            if body is None:
+                body = typed(p.subgraphs[0], types_of(inner), train)
+            made = inlined(body, dict(zip(variables(p.subgraphs[0]), inner, strict=True)))
+            outputs.append(made[: p.num_out_data])
+            now = made[p.num_out_data :]
+        return [*(apply("stack", list(same), axis=0) for same in zip(*outputs, strict=True)), *now]
 
 
 class WhileLoop(_Control):
@@ -447,16 +501,11 @@ class LoopGrad(_Inside):
         loop, device = p.forward, emit.device
         names = variables(loop.body)
         of_input = {place: names[i] for i, place in enumerate(loop.places)}
-        wanted = [i for i, (_, t) in enumerate(p.types) if t in FLOATS and i in of_input]
-        summed = [i for i in wanted if i >= loop.data + loop.states]
-        procedure = backward(
-            loop.body,
-            names,
-            step_types(loop, p.types),
-            device,
-            [of_input[i] for i in wanted],
-            {of_input[i] for i in summed},
-        )
+        differentiable = [i for i, (_, t) in enumerate(p.types) if t in FLOATS and i in of_input]
+        wanted = [i for i in differentiable if i < loop.data + loop.states]
+        summed = differentiable[len(wanted) :]
+        inner = [[of_input[i] for i in numbers] for numbers in (wanted, summed)]
+        procedure = backward(loop.body, names, step_types(loop, p.types), device, *inner)
         emit.host(
             "backward of loop",
             lambda reads, writes: _loop_backward(p, procedure, wanted, summed, device, reads, writes),
@@ -485,7 +534,8 @@ def _loop_backward(p, procedure, wanted, summed, device, reads, writes):
 
     types = step_head_types(loop, p.types)
     d_states = [g if g is not None else zeros_of(*t) for g, t in zip(heads[made:], types[made:], strict=True)]
-    sums = {i: zeros_of(*p.types[i]) for i in summed}
+    for i in set(targets) - set(wanted):
+        targets[i][:] = 0
     for step in reversed(range(steps)):
         seeds = [
             entry(g, step) if g is not None else zeros_of(*t) for g, t in zip(heads[:made], types[:made], strict=True)
@@ -499,15 +549,11 @@ def _loop_backward(p, procedure, wanted, summed, device, reads, writes):
                 results[i] = targets[i] if step == 0 else new_empty(*p.types[i], device)
         set_random_state(seed, begins[step], procedure.random)
         ins = [values[i] for i in loop.places]
-        procedure(*ins, *seeds, *d_states, *(sums[i] for i in summed), *(results[i] for i in wanted))
+        procedure(*ins, *seeds, *d_states, *(targets[i] for i in summed), *(results[i] for i in wanted))
         d_states = [results.get(loop.data + j, zeros_of(*types[made + j])) for j in range(loop.states)]
-        sums = {i: results[i] for i in summed}
     set_random_state(*generator, procedure.random)
-    for i, target in targets.items():
-        if steps == 0 and loop.data <= i < edge:
-            copy(target, d_states[i - loop.data])
-        elif steps == 0 or i not in wanted:
-            target[:] = 0
+    for i in wanted if steps == 0 else ():
+        copy(targets[i], d_states[i - loop.data])  # nothing happened to the states; data had no entries
 
 
 def step_head_types(loop, types):
@@ -587,7 +633,7 @@ class ChoiceGrad(_Inside):
             wanted = [i for i in places if p.types[i][1] in FLOATS]
             of_input = dict(zip(places, names, strict=True))
             types = [p.types[i] for i in places]
-            branches.append((wanted, backward(heads, names, types, device, [of_input[i] for i in wanted], ())))
+            branches.append((wanted, backward(heads, names, types, device, [of_input[i] for i in wanted])))
 
         def run(reads, writes):
             which, seed, begin = (int(n) for n in reads[len(p.types)].asnumpy().view(np.uint64))

@@ -1,7 +1,7 @@
 """Control flow on the gpu: the same numbers as on the cpu."""
 
 import numpy as np
-from test_control_flow import bound, every_program, trained
+from test_control_flow import bound, every_program, trained, unrolling  # noqa: F401
 
 import minimx as mx
 
