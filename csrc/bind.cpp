@@ -8,6 +8,7 @@
 
 #include "array.h"
 #include "device.h"
+#include "profile.h"
 #include "program.h"
 #include "storage.h"
 #include "threads.h"
@@ -262,6 +263,7 @@ PYBIND11_MODULE(_core, m) {
                  },
                  slots);
            })
+      .def("describe", &Program::describe)
       .def("seal",
            [](Program& p, const std::vector<std::pair<Device*, int64_t>>& arenas,
               const std::shared_ptr<Program>& share) {
@@ -276,6 +278,18 @@ PYBIND11_MODULE(_core, m) {
       .def("kernel_name", &Program::kernel_name)
       .def("arena_bytes", &Program::arena_bytes)
       .def("__len__", &Program::size);
+
+  // Which programs are timed: 1 those of executors, 2 those of operators applied at once.
+  m.def("profile", [](int which) { profiled.store(which); });
+  m.def("take_events", [] {
+    int64_t lost = 0;
+    const std::vector<Event> events = take_events(&lost);
+    py::list out;
+    for (const Event& e : events)
+      out.append(py::make_tuple(e.note->op, e.note->kernel, e.note->node, e.note->operands, e.note->bytes,
+                                e.device->type, e.device->id, e.begin, e.end, e.thread, e.eager, e.memory));
+    return py::make_tuple(out, lost);
+  });
 
   bridge = pybind_bridge;
   if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();

@@ -131,7 +131,9 @@ int Program::add(Kernel run, const void* args, const std::vector<int>& slots, De
     operand_slots_.push_back(slot);
     operands_.push_back(slot >= 0 ? slots_[slot].data : nullptr);
   }
-  calls_.push_back({run, args, first, slots.size(), device.context_now(), std::move(name)});
+  auto note = std::make_shared<Note>();
+  note->kernel = note->op = std::move(name);
+  calls_.push_back({run, args, first, slots.size(), device.context_now(), &device, std::move(note)});
   bool known = false;
   for (Device* d : devices_) known = known || d == &device;
   if (!known) devices_.push_back(&device);
@@ -190,6 +192,12 @@ int Program::add_host_call(HostBody body, const std::vector<int>& slots) {
   return add(run, &host_calls_.back(), slots, device("cpu", 0), "python");
 }
 
+void Program::describe(int call, std::string op, std::string node, std::string operands, int64_t bytes) {
+  Call& described = calls_.at(call);
+  described.note =
+      std::make_shared<Note>(Note{described.note->kernel, std::move(op), std::move(node), std::move(operands), bytes});
+}
+
 void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with) {
   for (const auto& [device, bytes] : arena_bytes) {
     arena_sizes_[device] = bytes;
@@ -230,9 +238,23 @@ void Program::bind(int slot, StoragePtr storage, int64_t offset) {
 
 void Program::run(int first, int last) const {
   void* const* operands = operands_.data();
+  if (profiled.load(std::memory_order_relaxed) & kProfileBound) return run_timed(operands, first, last, false);
   for (int i = first; i < last; ++i) {
     const Call& call = calls_[i];
     call.run(call.args, operands + call.first_operand, call.context);
+  }
+}
+
+// On a gpu a call returns before it has run, so each one is waited for: times are true, but nothing overlaps.
+void Program::run_timed(void* const* operands, int first, int last, bool eager) const {
+  const uint64_t thread = thread_number();
+  for (int i = first; i < last; ++i) {
+    const Call& call = calls_[i];
+    const int64_t begin = steady_nanoseconds();
+    call.run(call.args, operands + call.first_operand, call.context);
+    call.device->driver.wait(call.context.stream);
+    const int64_t end = steady_nanoseconds();
+    keep_event({call.note, call.device, begin, end, thread, eager, call.device->pool.stats().used});
   }
 }
 
@@ -262,6 +284,7 @@ void Program::run_with(void* const* bound, int64_t count) const {
         if (&arena->device() == s.device) operands[i] = arena->data() + s.offset;
     }
   }
+  if (profiled.load(std::memory_order_relaxed) & kProfileEager) return run_timed(operands, 0, size(), true);
   for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, call.context);
 }
 

@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "kernel.h"
+#include "profile.h"
 #include "storage.h"
 
 namespace minimx {
@@ -55,6 +56,9 @@ class Program {
   int add_random_step(int slot);                                    // writes the next {seed, step} into the slot
   int add_host_call(HostBody body, const std::vector<int>& slots);  // Python inside a program
 
+  // What the profiler says about a call.
+  void describe(int call, std::string op, std::string node, std::string operands, int64_t bytes);
+
   // Ends the building: one arena per device, from the pool or from another program that never runs at the same time.
   void seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with);
 
@@ -69,7 +73,7 @@ class Program {
 
   int size() const { return static_cast<int>(calls_.size()); }
   int64_t arena_bytes() const;
-  const std::string& kernel_name(int call) const { return calls_[call].name; }
+  const std::string& kernel_name(int call) const { return calls_[call].note->kernel; }
 
  private:
   struct Slot {
@@ -86,11 +90,13 @@ class Program {
     size_t first_operand;  // in operands_
     size_t operand_count;
     Context context;
-    std::string name;
+    Device* device;
+    std::shared_ptr<const Note> note;
   };
 
   int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name);
   void resolve(int slot);
+  void run_timed(void* const* operands, int first, int last, bool eager) const;
 
   std::vector<Slot> slots_;
   std::vector<Call> calls_;

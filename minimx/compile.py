@@ -210,8 +210,17 @@ def link(
             program.add_random_step(operands[0])
         else:
             program.add_host_call(_host_body(call), operands)
+    for at, call in enumerate(lowered.calls):
+        program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
     program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
+
+
+def _traffic(call: Call) -> tuple[str, int]:
+    """What a call reads and writes, for the profiler: as text, and in bytes."""
+    reads = [b for b in call.reads if b is not None]
+    ins, outs = (", ".join([f"{b.dtype}{list(b.shape)}" for b in side]) for side in (reads, call.writes))
+    return f"{ins} -> {outs}", sum([b.nbytes for b in reads]) + sum([b.nbytes for b in call.writes])
 
 
 def _host_body(call: Call) -> Callable[[list[int]], None]:

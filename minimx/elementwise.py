@@ -234,6 +234,9 @@ class Fused(Op, abstract=True):
     def input_names(self, p: Any) -> tuple[str, ...]:
         return tuple(f"arg{i}" for i in range(len(outside_inputs(p.nodes))))
 
+    def title(self, p: Any) -> str:
+        return "+".join(node.op.title(node.params) for node in p.nodes)
+
     def lower(self, p: Any, node: Any, emit: Any) -> None:
         lower_group(p.nodes, node.inputs, p.results, node.outputs, emit)
 

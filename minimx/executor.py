@@ -27,7 +27,7 @@ class Executor:
         symbol: Symbol,
         ctx: Context,
         args: dict[str, NDArray],
-        grads: dict[str, NDArray],
+        grads: dict[str, NDArray] | Callable[[], dict[str, NDArray]],
         grad_req: dict[str, str],
         aux: dict[str, NDArray],
         group2ctx: Mapping[str, Context] | None = None,
@@ -37,13 +37,14 @@ class Executor:
         self._symbol = symbol
         self._ctx = ctx
         self._groups = {name: Context(c) for name, c in (group2ctx or {}).items()}
-        self._shared = shared_exec
         self._options = options
-        self._grad_req = {name: req if name in grads else "null" for name, req in grad_req.items()}
+        # A function makes the gradients' arrays when they are first needed: never, if a TrainStep does the training.
+        self._grads = grads
+        self._grad_req = {n: req if callable(grads) or n in grads else "null" for n, req in grad_req.items()}
         self.arg_dict = args
-        self.grad_dict: dict[str, NDArray | None] = {name: grads.get(name) for name in args}
         self.aux_dict = aux
         self._programs: dict[bool, Compiled] = {}
+        self._arena: list[_core.Program] = shared_exec._arena if shared_exec else []
         self._trained = False  # whether the last forward pass left what a backward pass needs
         self._monitor: Callable[[str, NDArray], Any] | None = None
         self._monitor_all = False
@@ -56,6 +57,12 @@ class Executor:
     @property
     def arg_arrays(self) -> list[NDArray]:
         return list(self.arg_dict.values())
+
+    @property
+    def grad_dict(self) -> dict[str, NDArray | None]:
+        if callable(self._grads):
+            self._grads = self._grads()
+        return {name: self._grads.get(name) for name in self.arg_dict}
 
     @property
     def grad_arrays(self) -> list[NDArray | None]:
@@ -96,7 +103,7 @@ class Executor:
     def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
         """Computes the outputs; keyword arguments are copied into the arguments of those names first."""
         for name, value in kwargs.items():
-            self._feed(name, value)
+            self.feed(name, value)
         compiled = self._programs.get(is_train) or self._compile(is_train)
         compiled.program.run(0, compiled.mark)
         self._trained = is_train
@@ -113,7 +120,8 @@ class Executor:
             self._set_head_grads(out_grads, compiled)
         compiled.program.run(compiled.mark, compiled.end)
 
-    def _feed(self, name: str, value: Any) -> None:
+    def feed(self, name: str, value: Any) -> None:
+        """Copies a value into an argument."""
         target = self.arg_dict.get(name)
         if target is None:
             raise GraphError(f"forward(): there is no argument {name!r}; arguments are {', '.join(self.arg_dict)}")
@@ -153,7 +161,6 @@ class Executor:
 
     def _compile(self, train: bool) -> Compiled:
         every = self.arg_dict | self.aux_dict
-        shared = self._shared._programs.get(train) if self._shared else None
         compiled = compile_symbol(
             self._heads(),
             {n: a.shape for n, a in every.items()},
@@ -163,11 +170,12 @@ class Executor:
             train,
             self._grad_req if train else None,
             {name: c.key for name, c in self._groups.items()},
-            shared.program if shared else None,
+            self.arena_owner(),
             self._options,
             len(self._symbol._heads),
         )
         self.bind_arrays(compiled)
+        self.lend_arena(compiled.program)
         self._programs[train] = compiled
         if train:
             self._set_head_grads(None, compiled)
@@ -179,11 +187,22 @@ class Executor:
             bind_array(compiled, ("arg", name), value)
         for name, value in self.aux_dict.items():
             bind_array(compiled, ("aux", name), value)
-        for name, grad in self.grad_dict.items():
-            if grad is not None:
-                bind_array(compiled, ("grad", name), grad)
+        if any(kind == "grad" for kind, _ in compiled.slots):
+            for name, grad in self.grad_dict.items():
+                if grad is not None:
+                    bind_array(compiled, ("grad", name), grad)
         for i, value in enumerate(self._all_outputs):
             bind_array(compiled, ("out", i), value)
+
+    def arena_owner(self) -> _core.Program | None:
+        """The program whose temporary memory others of this executor, and of those that share with it, may use."""
+        return self._arena[0] if self._arena else None
+
+    def lend_arena(self, program: _core.Program) -> None:
+        """Lets later programs use a program's temporary memory if there is none larger. Only one runs at a time, and
+        what has to outlive a run is bound."""
+        if not self._arena or program.arena_bytes() > self._arena[0].arena_bytes():
+            self._arena[:] = [program]
 
     # ---- around it --------------------------------------------------------------------------------------------------
 
@@ -315,19 +334,27 @@ class Executor:
 
         pool = shared_buffer if shared_buffer is not None else {}
         share = set(shared_arg_names or ())
-        args, grads, aux = {}, {}, {}
+        args, aux = {}, {}
         for name in names:
             value = graph.arguments[name]
             old = shared_exec.arg_dict.get(name) if shared_exec and name in share else pool.get(name)
             args[name] = make(name, value, old)
             if shared_buffer is not None:
                 shared_buffer[name] = args[name]
-            if reqs[name] != "null":
-                old_grad = shared_exec.grad_dict.get(name) if shared_exec and name in share else None
-                grads[name] = make(name, value, old_grad)
         for name in states:
             old = shared_exec.aux_dict.get(name) if shared_exec else None
             aux[name] = make(name, graph.auxiliary[name], old)
+
+        trained = {n: (args[n].shape, dtype_name(args[n].dtype), home[n]) for n in names if reqs[n] != "null"}
+
+        def grads() -> dict[str, NDArray]:
+            found = {}
+            for name, (shape, dtype, where) in trained.items():
+                old = shared_exec.grad_dict.get(name) if shared_exec and name in share else None
+                fits = old is not None and old.shape == shape and old.dtype_name == dtype
+                found[name] = old if fits else zeros(shape, where, dtype)
+            return found
+
         return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options)
 
     @classmethod

@@ -1,73 +1,16 @@
-"""mx.model: checkpoints of a symbol and its parameters."""
+"""mx.model: FeedForward, and checkpoints of a symbol and its parameters."""
 
-from __future__ import annotations
-
-import logging
-import os
-from collections import namedtuple
-from collections.abc import Callable, Mapping
-
-from . import ndarray as nd
-from . import symbol as sym
-from .base import FileFormatError
+from .checkpoint import BatchEndParam, load_checkpoint, load_params, save_checkpoint
 from .context import cpu
-from .ndarray import NDArray
-from .symbol import Symbol
+from .feedforward import FeedForward
+from .optimizer import get_updater
 
-__all__ = ["BatchEndParam", "load_checkpoint", "load_params", "save_checkpoint"]
-
-# What a batch callback is told.
-BatchEndParam = namedtuple("BatchEndParam", ["epoch", "nbatch", "eval_metric", "locals"])
-
-Params = dict[str, NDArray]
-
-
-def save_checkpoint(
-    prefix: str,
-    epoch: int,
-    symbol: Symbol | None,
-    arg_params: Mapping[str, NDArray],
-    aux_params: Mapping[str, NDArray],
-    remove_amp_cast: bool = True,
-) -> None:
-    """Writes `prefix-symbol.json` and `prefix-<epoch>.params`. A file appears whole or not at all."""
-    if symbol is not None:
-        _write(f"{prefix}-symbol.json", lambda path: symbol.save(path, remove_amp_cast=remove_amp_cast))
-    host = cpu()
-    arrays = {f"arg:{name}": a.as_in_context(host) for name, a in arg_params.items()}
-    arrays |= {f"aux:{name}": a.as_in_context(host) for name, a in aux_params.items()}
-    path = f"{prefix}-{epoch:04d}.params"
-    _write(path, lambda temporary: nd.save(temporary, arrays))
-    logging.info('Saved checkpoint to "%s"', path)
-
-
-def _write(path: str, save: Callable[[str], object]) -> None:
-    """Writes a file under another name first, so that what was there stays until the new one is complete."""
-    temporary = f"{path}.{os.getpid()}.new"
-    try:
-        save(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
-
-
-def load_params(prefix: str, epoch: int) -> tuple[Params, Params]:
-    """The parameters and the auxiliary states of a checkpoint."""
-    path = f"{prefix}-{epoch:04d}.params"
-    found: dict[str, Params] = {"arg": {}, "aux": {}}
-    saved = nd.load(path)
-    if not isinstance(saved, dict):
-        raise FileFormatError(f"{path}: a checkpoint has names, this file holds arrays without")
-    for key, value in saved.items():
-        kind, _, name = key.partition(":")
-        if kind not in found or not name:
-            raise FileFormatError(f"{path}: names in a checkpoint begin with arg: or aux:, not {key!r}")
-        found[kind][name] = value
-    return found["arg"], found["aux"]
-
-
-def load_checkpoint(prefix: str, epoch: int) -> tuple[Symbol, Params, Params]:
-    """The symbol, the parameters and the auxiliary states of a checkpoint."""
-    return sym.load(f"{prefix}-symbol.json"), *load_params(prefix, epoch)
+__all__ = [
+    "BatchEndParam",
+    "FeedForward",
+    "cpu",
+    "get_updater",
+    "load_checkpoint",
+    "load_params",
+    "save_checkpoint",
+]

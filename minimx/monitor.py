@@ -84,5 +84,6 @@ def _text(value: Any) -> str:
     """A statistic, or several, as text."""
     several = value if isinstance(value, (list, tuple)) else [value]
     return "".join(
-        f"{v.asscalar() if v.size == 1 else v.asnumpy()}\t" if isinstance(v, NDArray) else f"{v}\t" for v in several
+        f"{v.asnumpy().reshape(-1)[0] if v.size == 1 else v.asnumpy()}\t" if isinstance(v, NDArray) else f"{v}\t"
+        for v in several
     )

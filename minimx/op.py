@@ -135,6 +135,10 @@ class Op:
         """Names the kernels that compute the node and fills their arguments."""
         raise NotImplementedError(f"{self.name}: lower")
 
+    def title(self, p: Any) -> str:
+        """What the profiler calls it; nodes made of several operators name them all."""
+        return self.name
+
     def key_variable_attrs(self, p: Any, input_name: str) -> dict[str, str]:
         """Attributes an automatically made input variable gets besides the operator's own (default initialisers)."""
         return {}

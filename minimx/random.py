@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random as python_random
 from typing import Any
+
+import numpy as np
 
 from . import _core
 from .base import MXNetError
@@ -15,6 +18,7 @@ __all__ = [
     "exponential",
     "gamma",
     "generalized_negative_binomial",
+    "get_state",
     "multinomial",
     "negative_binomial",
     "normal",
@@ -22,6 +26,7 @@ __all__ = [
     "randint",
     "randn",
     "seed",
+    "set_state",
     "shuffle",
     "uniform",
 ]
@@ -34,6 +39,49 @@ def seed(seed_state: int, ctx: Context | str = "all") -> None:
     if ctx != "all":
         Context(ctx)
     _core.seed(int(seed_state) & 0xFFFFFFFFFFFFFFFF)
+    global _shuffler
+    _shuffler = np.random.RandomState(int(seed_state) & 0xFFFFFFFF)
+    # A twin of NumPy's global generator, which goes on where that was: a generator that np.random.seed has set knows no
+    # seed sequence, so that `shuffler` sees whether this happens later.
+    twin = np.random.MT19937()
+    if isinstance(np.random.get_bit_generator(), np.random.MT19937):
+        twin.state = np.random.get_bit_generator().state
+        np.random.set_bit_generator(twin)
+
+
+_shuffler: Any = None
+
+
+def shuffler() -> Any:
+    """What iterators shuffle by: NumPy's global generator, as in MXNet, unless `seed` was called later than its seed."""
+    by_numpy = getattr(np.random.get_bit_generator(), "seed_seq", None) is None
+    return np.random if by_numpy or _shuffler is None else _shuffler
+
+
+def get_state() -> dict[str, Any]:
+    """Where all random numbers are: those of programs, of NumPy, of iterators and of Python."""
+    return {
+        "programs": _core.random_state(),
+        "numpy": np.random.get_state(legacy=False),
+        "numpy_decides": shuffler() is np.random,
+        "shuffler": None if _shuffler is None else _shuffler.get_state(legacy=False),
+        "python": python_random.getstate(),
+    }
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Goes on from where `get_state` was called."""
+    global _shuffler
+    _core.set_random_state(*state["programs"])
+    if state["shuffler"] is not None:
+        _shuffler = np.random.RandomState()
+        _shuffler.set_state(state["shuffler"])
+    if state["numpy_decides"]:
+        np.random.seed(0)  # a generator that was seeded is what `shuffler` goes by
+    else:
+        np.random.set_bit_generator(np.random.MT19937())
+    np.random.set_state(state["numpy"])
+    python_random.setstate(state["python"])
 
 
 def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: Any, out: Any, **given: Any) -> NDArray:
@@ -50,7 +98,13 @@ def _draw(name: str, parameters: dict[str, Any], shape: Any, dtype: Any, ctx: An
         options.setdefault("shape", (1,))
     op = find(f"_random_{name}")
     numbers = dict(zip((n for n in op.params if n not in ("shape", "ctx", "dtype")), parameters.values(), strict=True))
-    return call(op, (), {**numbers, **options, "ctx": ctx or current_context(), "out": out})
+    return call(op, (), {**numbers, **options, "ctx": ctx or _home(out), "out": out})
+
+
+def _home(out: Any) -> Context:
+    """Where numbers are drawn: where they will be."""
+    first = out[0] if isinstance(out, (list, tuple)) and out else out
+    return first.context if isinstance(first, NDArray) else current_context()
 
 
 def uniform(low=0, high=1, shape=None, dtype=None, ctx=None, out=None, **kwargs) -> NDArray:

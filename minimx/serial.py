@@ -45,10 +45,10 @@ def record_of(array: Any, dtype: str | None = None) -> ArrayRecord:
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
-def read_arrays(source: Any) -> tuple[list[ArrayRecord], list[str]]:
-    """The arrays of a file (or of bytes) and their names; no names means that a list was saved."""
+def read_arrays(source: Any, name: str = "the given bytes") -> tuple[list[ArrayRecord], list[str]]:
+    """The arrays of a file (or of bytes, which `name` stands for) and their names; no names: a list was saved."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _Reader(source, "the given bytes").list_file()
+        return _Reader(source, name).list_file()
     return _Reader(read_file(source), os.fspath(source)).list_file()
 
 
@@ -241,8 +241,10 @@ def _record(record: ArrayRecord) -> Iterator[Any]:
         yield stored.reshape(-1).view(np.uint8).data
 
 
-def write_file(path: Any, *parts: Any) -> None:
-    """Writes a file under another name and renames it when it is complete, so that a crash leaves the old one."""
+def write_file(path: Any, *parts: Any, durable: bool = False) -> None:
+    """Writes a file under another name and renames it when it is complete, so that a crash leaves the old one.
+    `durable` waits for the disk, so that a loss of power does, too.
+    """
     path = os.path.realpath(os.fspath(path))
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device cannot be replaced
         with open(path, "wb") as file:
@@ -252,6 +254,9 @@ def write_file(path: Any, *parts: Any) -> None:
     try:
         with open(temporary, "wb") as file:
             file.writelines(parts)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if os.path.exists(path):
             shutil.copymode(path, temporary)
         os.replace(temporary, path)

@@ -223,7 +223,8 @@ def print_summary(
         count = sum(_size(shapes.get((child, 0))) for child in own - counted)
         counted |= own
         total += count
-        previous = [child.name for child, _ in node.inputs if child.op is not None] or [""]
+        # MXNet shows the first node of the graph, too, although it is no layer.
+        previous = [child.name for child, _ in node.inputs if child.op is not None or child is nodes[0]] or [""]
         kind = node.op.name if node.op else "null"
         out_shape = "x".join(map(str, (shapes.get((node, 0)) or ())[1:]))
         print(_row([f"{node.name}({kind})", out_shape, count, previous[0]], columns))

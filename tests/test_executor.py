@@ -130,6 +130,7 @@ def test_shared_exec_shares_the_pool():
     first.forward(is_train=True)
     used = mx.memory_stats()["used"]
     second = conv_net().simple_bind(mx.cpu(), data=(8, 3, 9, 9), shared_exec=first)
+    assert second.grad_dict["conv_weight"].shape == first.arg_dict["conv_weight"].shape  # made when asked for
     bound = mx.memory_stats()["used"]
     second.forward(is_train=True)
     head_gradients = 4096

@@ -61,9 +61,10 @@ def test_batches(case, folder):
 
 @pytest.mark.parametrize("handle", ["pad", "discard", "roll_over"])
 @pytest.mark.parametrize("given", [{"seed": 3}, {}])
-def test_shuffling_keeps_rows_and_labels_together(handle, given):
+@pytest.mark.parametrize("seed", [np.random.seed, mx.random.seed])
+def test_shuffling_keeps_rows_and_labels_together(handle, given, seed):
     def run():
-        np.random.seed(3)
+        seed(3)
         batches = mx.io.NDArrayIter(X, Y, 3, shuffle=True, last_batch_handle=handle, **given)
         epochs = []
         for _ in range(5):

@@ -56,7 +56,7 @@ def test_print_summary(capsys):
     mx.viz.print_summary(mlp(), shape={"data": (5, 4)}, line_length=100)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["Layer", "(type)", "Output", "Shape", "Param", "#", "Previous", "Layer"]
-    assert lines[5].split() == ["fc1(FullyConnected)", "8", "40"]
+    assert lines[5].split() == ["fc1(FullyConnected)", "8", "40", "data"]
     assert lines[7].split() == ["relu1(Activation)", "8", "0", "fc1"]
     assert lines[-2] == "Total params: 67"
     assert {len(line) for line in lines if line != lines[-2]} == {100}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..eager import invoke
 from ..ndarray import NDArray, array
+from ..random import shuffler
 from .iterator import DataBatch, DataDesc, DataIter
 
 Named = list[tuple[str, NDArray]]
@@ -44,6 +45,15 @@ class RowsIter(DataIter):
                 raise ValueError(f"{data[0][0]} has {self.num_data} rows, but {name} has {value.shape[0]}")
         self.rows = np.arange(self.batch_size)  # those of the present batch
 
+    place: ClassVar[tuple[str, ...]] = ("rows",)  # attributes that say where the iterator is
+
+    def state_dict(self):
+        return {name: getattr(self, name) for name in self.place}
+
+    def load_state_dict(self, state):
+        for name in self.place:
+            setattr(self, name, state[name])
+
     @property
     def provide_data(self) -> list[DataDesc]:
         return self._described(self.data)
@@ -73,8 +83,8 @@ class NDArrayIter(RowsIter):
 
     What happens when the rows do not fill the last batch (`last_batch_handle`): `pad` fills it with rows from the start and
     says how many in `pad`; `discard` leaves it out; `roll_over` puts the rest before the next epoch's rows, where `pad`
-    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch by NumPy's global generator,
-    or by a generator of its own if a `seed` is given.
+    is, as in MXNet, the number of those rows. `shuffle` orders the rows anew in each epoch, by a generator of its own if a
+    `seed` is given; otherwise the last call of `mx.random.seed` or `np.random.seed` makes the order repeat.
     """
 
     def __init__(
@@ -101,14 +111,29 @@ class NDArrayIter(RowsIter):
         self.last_batch_handle = last_batch_handle
         self.shuffle = shuffle
         self.idx = np.arange(self.num_data)
-        self._generator: Any = np.random if seed is None else np.random.RandomState(seed)
+        self._permutation = self.idx.copy()
+        self._generator = None if seed is None else np.random.RandomState(seed)
         self._carried = self.idx[:0]  # rows left over from the epoch before
         self.hard_reset()
+
+    place = ("rows", "idx", "_permutation", "_carried", "cursor")
+
+    def state_dict(self):
+        own = None if self._generator is None else self._generator.get_state(legacy=False)
+        # The permutation changes in place.
+        return {**super().state_dict(), "_permutation": self._permutation.copy(), "generator": own}
+
+    def load_state_dict(self, state):
+        if len(state["idx"]) != self.num_data:
+            raise ValueError(f"NDArrayIter: the state is that of {len(state['idx'])} rows, there are {self.num_data}")
+        super().load_state_dict(state)
+        if self._generator is not None and state["generator"] is not None:
+            self._generator.set_state(state["generator"])
 
     def hard_reset(self) -> None:
         """Begins an epoch and forgets rows that were rolled over."""
         if self.shuffle:
-            self._generator.shuffle(self.idx)
+            self._shuffle()
         self._carried = self.idx[:0]
         self.cursor = -self.batch_size
 
@@ -117,9 +142,14 @@ class NDArrayIter(RowsIter):
         rolls = self.last_batch_handle == "roll_over" and 0 < left < self.batch_size
         self._carried = self.idx[self.cursor :].copy() if rolls else self.idx[:0]
         if self.shuffle:
-            self._generator.shuffle(self.idx)
+            self._shuffle()
         # A batch starts at the cursor; the first begins with the rows that were carried over.
         self.cursor = -self.batch_size - len(self._carried)
+
+    def _shuffle(self) -> None:
+        # MXNet shuffles the numbers of rows that are in the order of the epoch before; so seeds give the orders of MXNet.
+        (self._generator or shuffler()).shuffle(self._permutation)
+        self.idx = self.idx[self._permutation]
 
     def iter_next(self):
         self.cursor += self.batch_size

@@ -76,6 +76,8 @@ class MNISTIter(MXDataIter):
             logging.info("MNISTIter: load %d images, shuffle=%d, shape=(%s)", len(order), shuffle, sizes)
         self.reset()
 
+    place = ("rows", "_start")
+
     def reset(self):
         self._start = -self.batch_size
 
@@ -119,6 +121,8 @@ class CSVIter(MXDataIter):
         super().__init__(*named, batch_size)
         self.round_batch = round_batch
         self._next = 0
+
+    place = ("rows", "pad", "_next")
 
     def reset(self):
         # After a batch that was filled from the start, the epoch goes on behind those rows.

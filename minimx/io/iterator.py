@@ -110,6 +110,14 @@ class DataIter:
         """Numbers of the batch's examples, where they are known."""
         return None
 
+    def state_dict(self) -> dict[str, Any] | None:
+        """Where the iterator is, as numbers and arrays, so that a training can be resumed; None if it cannot tell."""
+        return None
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes to where the iterator was that gave this state."""
+        raise NotImplementedError(f"{type(self).__name__} must define load_state_dict(), since it has a state_dict()")
+
     def getpad(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must define getpad() or next()")
 
@@ -156,6 +164,14 @@ class ResizeIter(_OfBatches):
         self.provide_label = data_iter.provide_label
         if hasattr(data_iter, "default_bucket_key"):
             self.default_bucket_key = data_iter.default_bucket_key
+
+    def state_dict(self):
+        inner = self.data_iter.state_dict() if hasattr(self.data_iter, "state_dict") else None
+        return None if inner is None else {"cur": self.cur, "data_iter": inner}
+
+    def load_state_dict(self, state):
+        self.cur = state["cur"]
+        self.data_iter.load_state_dict(state["data_iter"])
 
     def reset(self):
         self.cur = 0
@@ -205,7 +221,19 @@ class PrefetchingIter(_OfBatches):
     def provide_label(self) -> list[DataDesc]:
         return _renamed([i.provide_label for i in self.iters], self.rename_label)
 
+    def state_dict(self):
+        return None if any(s is None for s in self._states) else {"iters": self._states}
+
+    def load_state_dict(self, state):
+        for future in self._coming:
+            future.exception()
+        for i, own in zip(self.iters, state["iters"], strict=True):
+            i.load_state_dict(own)
+        self._fetch()
+
     def _fetch(self) -> None:
+        # Where the iterators are before they get ahead of whoever asks.
+        self._states = [i.state_dict() if hasattr(i, "state_dict") else None for i in self.iters]
         self._coming = [self._threads.submit(next, i, None) for i in self.iters]
 
     def reset(self):

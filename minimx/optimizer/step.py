@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..context import Context
 from ..executor import Executor
+from ..graph import Value
 from ..ndarray import NDArray
-from ..step import TrainStep
+from ..passes.update import FINITE
+from ..step import TrainStep, check_state
 from .optimizer import Optimizer, flat
 from .program import writable
 
@@ -15,34 +19,53 @@ class OptimizerStep(TrainStep):
     """`step(data=batch, softmax_label=labels)` computes outputs and gradients and updates the executor's parameters.
 
     Parameter indices are those of `optimizer.idx2name`; the states are `step.optimizer_states[index]`, in the form that
-    an Updater has them.
+    an Updater has them. An Updater's dict may be given: the step works on its states and adds those that are missing.
     """
 
-    def __init__(self, executor: Executor, optimizer: Optimizer, options: Any = None):
+    def __init__(
+        self, executor: Executor, optimizer: Optimizer, options: Any = None, states: Any = None, guarded: bool = False
+    ):
         if not optimizer.has_rule:
             raise ValueError(f"{type(optimizer).__name__} updates arrays itself; use an Updater")
         if executor._groups:
             raise ValueError("a network on several devices is updated by an Updater, not within a step")
-        super().__init__(executor, optimizer.write_rule, options)
         self.optimizer = optimizer
         names = [name for name, req in executor._grad_req.items() if req != "null"]
         index_of = {name: index for index, name in optimizer.idx2name.items()}
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
+        self._weights = executor.arg_dict
+        self.optimizer_states = self._completed({} if states is None else states)
+        super().__init__(executor, optimizer.write_rule, options, guarded)
         self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
-        self.optimizer_states = {
-            index: optimizer.create_state_multi_precision(index, executor.arg_dict[name])
-            for name, index in self._indices.items()
-        }
-        self.share_states(self.optimizer_states)
+
+    def _completed(self, states: dict[Any, Any]) -> dict[Any, Any]:
+        """The same dict, with states for all parameters."""
+        for name, index in self._indices.items():
+            if index not in states:
+                states[index] = self.optimizer.create_state_multi_precision(index, self._weights[name])
+        return states
+
+    def _first_states(self, values: Mapping[str, Value], ctx: Context) -> dict[str, NDArray]:
+        found = dict(self._named(values))
+        found |= super()._first_states({n: v for n, v in values.items() if n == FINITE}, ctx)
+        for key, state in found.items():
+            check_state(key, state, values[key].shape, values[key].dtype)
+        return found
+
+    def _named(self, keys: Iterable[str]) -> Iterator[tuple[str, NDArray]]:
+        """The states under the names that the rules of the step gave them."""
+        own: dict[str, list[str]] = {}
+        for key in keys:
+            own.setdefault(key.rpartition(".")[0], []).append(key)
+        for name, index in self._indices.items():
+            yield from zip(own.get(name, ()), flat(self.optimizer_states[index]), strict=True)
 
     def share_states(self, states: dict[Any, Any]) -> None:
         """Works on these states from now on (an Updater's, or loaded ones)."""
-        self.optimizer_states = states
-        for name, index in self._indices.items():
-            own = [key for key in self.states if key.rpartition(".")[0] == name]
-            for key, state in zip(own, flat(states[index]), strict=True):
-                self.bind_state(key, state)
+        self.optimizer_states = self._completed(states)
+        for key, state in list(self._named(self.states)):
+            self.bind_state(key, state)
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
         optimizer = self.optimizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import Any
 
@@ -45,12 +46,19 @@ class Updater:
 
     def set_states(self, states: bytes) -> None:
         """Takes over what `get_states` gave. Only for bytes from a source you trust: they are a pickle."""
-        loaded = pickle.loads(states)
+        loaded = _Unpickler(io.BytesIO(states)).load()
         if isinstance(loaded, tuple):
             self.states, self.optimizer = loaded
         else:
             self.states = loaded
         self.states_synced = dict.fromkeys(self.states, False)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads the states that MXNet wrote, too."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return NDArray if module.split(".")[0] == "mxnet" and name == "NDArray" else super().find_class(module, name)
 
 
 def get_updater(optimizer: Optimizer) -> Updater:

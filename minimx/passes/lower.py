@@ -74,6 +74,7 @@ class Call:
     inplace: tuple[int, ...] = ()  # reads whose memory the first write may take over
     scratch: Buffer | None = None
     body: Callable[[list, list], None] | None = None
+    op: str = ""  # the operators it stands for
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
@@ -129,7 +130,9 @@ class Emit:
                 return
             raise DeviceError(f"{self._where()}: device {device[0]} has no kernel {name}")
         space = self.temp((scratch,), "uint8") if scratch else None
-        call = Call("kernel", name, dict(args), reads, writes, device, self._name(), tuple(inplace), space)
+        call = Call(
+            "kernel", name, dict(args), reads, writes, device, self._name(), tuple(inplace), space, op=self._op()
+        )
         self.calls.append(call)
 
     def temp(self, shape: Sequence[int], dtype: str) -> Buffer:
@@ -175,7 +178,7 @@ class Emit:
         """Python inside the program: `body(reads, writes)` runs with the GIL, on arrays that are valid until it returns."""
         reads = [self.buffer(v) for v in ins]
         writes = [self.buffer(v) for v in outs]
-        call = Call("host", name, {}, reads, writes, self.device, self._name(), body=body)
+        call = Call("host", name, {}, reads, writes, self.device, self._name(), body=body, op=self._op())
         self.calls.append(call)
         return call
 
@@ -188,7 +191,7 @@ class Emit:
     def copy(self, source: Value | Buffer, target: Value | Buffer) -> None:
         """The same bytes in another place, on this or another device."""
         a, b = self.buffer(source), self.buffer(target)
-        self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name()))
+        self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name(), op=self._op()))
 
     @property
     def device(self) -> Device:
@@ -231,6 +234,9 @@ class Emit:
 
     def _name(self) -> str:
         return self.node.name if self.node else ""
+
+    def _op(self) -> str:
+        return self.node.op.title(self.node.params) if self.node and self.node.op else ""
 
     def _where(self) -> str:
         return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"

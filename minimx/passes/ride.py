@@ -31,6 +31,9 @@ class Riding(Op, abstract=True):
     def input_names(self, p: Any) -> tuple[str, ...]:
         return (*p.host.op.input_names(p.host.params), *(("residual",) if p.residual else ()))
 
+    def title(self, p: Any) -> str:
+        return p.host.op.title(p.host.params) + "+elemwise_add" * bool(p.residual) + "+Activation" * (p.activation != 0)
+
     def lower(self, p: Any, node: Node, emit: Any) -> None:
         count = len(p.host.inputs)
         host = with_inputs(p.host, node.inputs[:count])

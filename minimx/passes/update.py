@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..graph import Graph, Value, made_for, variable
+from ..graph import Graph, Value, apply, made_for, variable
 
 
 class Recipe:
@@ -42,16 +42,31 @@ class Recipe:
         self.changes.append((state, value))
 
 
+def _if(condition: Value, new: Value, old: Value) -> Value:
+    """`new` where the only element of the condition is not 0, else `old`."""
+    axes = apply("Reshape", [condition], shape=(1,) * old.ndim) if old.ndim != 1 else condition
+    return apply("_where_rows", [axes, new, old])
+
+
 Rule = Callable[[Recipe, str, Value, Value], Value]
 
 
-def update(graph: Graph, rule: Rule) -> tuple[Graph, Recipe]:
-    """The graph with every gradient turned into an update of its argument."""
+FINITE = "_finite"  # the state that says whether the last update took place
+
+
+def update(graph: Graph, rule: Rule, guarded: bool = False) -> tuple[Graph, Recipe]:
+    """The graph with every gradient turned into an update of its argument. If it is `guarded`, nothing is updated when a
+    gradient is not finite, and the state FINITE says whether all were."""
     recipe = Recipe(graph)
+    gradients = list(graph.gradients.values())
     for name, grad in graph.gradients.items():
         weight = graph.arguments[name]
         with made_for(weight.node, "_update"):
             recipe.changes.append((weight, rule(recipe, name, weight, grad)))
     graph.updates = [*graph.updates, *recipe.changes]
     graph.gradients = {}
+    if guarded and gradients:
+        finite = apply("multi_all_finite", gradients, num_arrays=len(gradients))
+        graph.updates = [(target, _if(finite, value, target)) for target, value in graph.updates]
+        graph.updates.append((recipe.state(FINITE, finite), finite))
     return graph, recipe

@@ -1,4 +1,4 @@
-"""mx.callback: what is done at the ends of batches and epochs. The lines that are logged are those of MXNet 1.9.1."""
+"""MXNet's callbacks at the ends of batches and epochs. The lines that are logged are those of MXNet 1.9.1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .model import save_checkpoint
+from ..checkpoint import save_checkpoint
 
 __all__ = [
     "LogValidationMetricsCallback",
