@@ -83,6 +83,60 @@ def test_epochs_differ_in_order():
     assert sum(a.sum() for a in first) > 0
 
 
+def masked_buckets():
+    generator = np.random.default_rng(0)
+    buckets = {}
+    for length, count in ((4, 5), (6, 8)):
+        data = generator.integers(1, 9, (count, length))
+        ends = generator.integers(1, length + 1, count)
+        data[np.arange(length) >= ends[:, None]] = 0
+        buckets[length] = {"data": data, "label": ends}
+    return buckets
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_bucket_iter(shuffle):
+    buckets = masked_buckets()
+    batches = R.BucketIter(buckets, 3, shuffle=shuffle)
+    first = list(batches)
+    assert sorted((b.bucket_key, b.pad) for b in first) == [(4, 0), (4, 1), (6, 0), (6, 0), (6, 1)]
+    for b in first:
+        data, lengths = (a.asnumpy() for a in b.data)
+        assert data.shape == (3, b.bucket_key) == b.provide_data[0].shape
+        np.testing.assert_array_equal(lengths, b.label[0].asnumpy())
+        np.testing.assert_array_equal((data > 0).sum(axis=1), lengths)
+    batches.reset()
+    for a, b in zip(first, batches, strict=True):
+        np.testing.assert_array_equal(a.data[0].asnumpy(), b.data[0].asnumpy())
+    if not shuffle:
+        np.testing.assert_array_equal(first[1].data[0].asnumpy()[2], buckets[4]["data"][0])
+    with pytest.raises(ValueError, match="bucket 5 must have data"):
+        R.BucketIter({5: buckets[4]}, 3)
+
+
+def test_graphs_of_buckets_train():
+    def sym_gen(length):
+        state = mx.sym.zeros((1, 0, 8))
+        kind = {"config": "seq-to-one", "cell_type": "gru", "masking": True}
+        graph = R.rnn_graph(1, 9, 4, 8, 7, loss_output="softmax", rnn_state=state, **kind)
+        return graph, ("data", "seq.mask"), ("label",)
+
+    np.random.seed(0)
+    mx.random.seed(0)
+    batches = R.BucketIter(masked_buckets(), 3, shuffle=True)
+    model = mx.mod.BucketingModule(sym_gen, default_bucket_key=6)
+    model.fit(
+        batches,
+        eval_metric="acc",
+        initializer=mx.init.Uniform(0.3),
+        optimizer="adam",
+        optimizer_params={"learning_rate": 0.05},
+        num_epoch=25,
+    )
+    batches.reset()
+    assert dict(model.score(batches, "acc"))["accuracy"] > 0.8  # how many words there are
+
+
 # ---- graphs of the R front end -------------------------------------------------------------------------------------------
 
 

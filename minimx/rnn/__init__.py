@@ -1,5 +1,6 @@
 """mx.rnn: cells of recurrent networks that symbols are unrolled from, iterators over sentences, checkpoints."""
 
+from .bucket_iter import BucketIter
 from .cell import BaseRNNCell, GRUCell, LSTMCell, RNNCell, RNNParams
 from .checkpoint import do_rnn_checkpoint, load_rnn_checkpoint, rnn_unroll, save_rnn_checkpoint
 from .combined import BidirectionalCell, DropoutCell, ModifierCell, ResidualCell, SequentialRNNCell, ZoneoutCell
@@ -12,6 +13,7 @@ __all__ = [
     "BaseConvRNNCell",
     "BaseRNNCell",
     "BidirectionalCell",
+    "BucketIter",
     "BucketSentenceIter",
     "ConvGRUCell",
     "ConvLSTMCell",
