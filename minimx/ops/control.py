@@ -225,7 +225,7 @@ class Foreach(_Control):
         steps, places = node.inputs[0].shape[0], self.locations(p)[0]
         cut = {"num_outputs": steps, "axis": 0, "squeeze_axis": True}
         entries = [
-            [apply("Reshape", [v], shape=v.shape[1:])] if steps == 1 else apply_all("SliceChannel", [v], **cut)
+            [apply("squeeze", [v], axis=(0,))] if steps == 1 else apply_all("SliceChannel", [v], **cut)
             for v in node.inputs[:data]
         ]
         now, rest = list(node.inputs[data : data + states]), node.inputs[data + states :]

@@ -65,7 +65,7 @@ class CTCLoss(Op):
     def gradient(self, p, node, grads):
         if grads[0] is None:
             return []
-        return [node.outputs[1] * apply("Reshape", [grads[0]], shape=(1, -1, 1))]
+        return [node.outputs[1] * apply("expand_dims", [apply("expand_dims", [grads[0]], axis=0)], axis=2)]
 
     def lower(self, p, node, emit):
         data, label, *lengths = node.inputs

@@ -176,7 +176,7 @@ def split(value, shapes):
 def _leading(value, count):
     """The entries along the first axis."""
     if count == 1:
-        return [apply("Reshape", [value], shape=value.shape[1:])]
+        return [apply("squeeze", [value], axis=(0,))]
     return apply_all("SliceChannel", [value], num_outputs=count, axis=0, squeeze_axis=True)
 
 

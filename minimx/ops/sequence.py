@@ -119,8 +119,7 @@ class SequenceLast(_Sequence):
         return [(data[1 - axis], *data[2:])]
 
     def whole(self, p, data):
-        part = apply("slice_axis", [data], axis=p.axis, begin=-1)
-        return apply("Reshape", [part], shape=(data.shape[1 - p.axis], *data.shape[2:]))
+        return apply("squeeze", [apply("slice_axis", [data], axis=p.axis, begin=-1)], axis=(p.axis,))
 
     def gradient(self, p, node, grads):
         data, length = node.inputs
