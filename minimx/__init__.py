@@ -48,6 +48,7 @@ _MODULES = {
     "recordio": "recordio",
     "registry": "registry",
     "rnd": "random",
+    "rnn": "rnn",
     "runtime": "runtime",
     "step": "step",
     "sym": "symbol",

@@ -36,6 +36,10 @@ def without_casts(heads: Sequence[Head]) -> list[Head]:
 
 
 def to_document(heads: Sequence[Head]) -> dict[str, Any]:
+    return {**_graph(heads), "attrs": {"mxnet_version": ["int", VERSION]}}
+
+
+def _graph(heads: Sequence[Head]) -> dict[str, Any]:
     nodes = depth_first(heads)
     number = {node: i for i, node in enumerate(nodes)}
     changes: dict[SymbolNode, int] = {}  # how often each auxiliary state was changed so far: its "version"
@@ -54,13 +58,15 @@ def to_document(heads: Sequence[Head]) -> dict[str, Any]:
             if i < len(names) and names[i] in written:
                 version = changes[child] = changes.get(child, 0) + 1
             entry["inputs"].append([number[child], output, version])
+        subgraphs = getattr(node.params, "subgraphs", ())
+        if subgraphs:
+            entry["subgraphs"] = [_graph(heads) for heads in subgraphs]
         entries.append(entry)
     return {
         "nodes": entries,
         "arg_nodes": [i for i, node in enumerate(nodes) if node.op is None],
         "node_row_ptr": row_ptr,
         "heads": [[number[node], output, 0] for node, output in heads],
-        "attrs": {"mxnet_version": ["int", VERSION]},
     }
 
 
@@ -74,7 +80,7 @@ def _format(value: Any, depth: int, always_multiline: bool = False) -> str:
     if isinstance(value, dict):
         parts = []
         for key, item in value.items():
-            multiline = key == "nodes" or (isinstance(item, dict) and "op" in item)
+            multiline = key in ("nodes", "subgraphs") or (isinstance(item, dict) and "op" in item)
             parts.append(f"{_quote(key)}: {_format(item, depth + 1, multiline)}")
         return _brackets("{}", parts, depth, always_multiline or len(parts) > 1)
     if isinstance(value, list):
@@ -154,6 +160,8 @@ class _Entry:
         self.attrs = {**raw.get("param", {}), **self.attrs}
         self.inputs = [_output(entry) for entry in raw["inputs"]]
         self.backward_source = int(raw.get("backward_source_id", -1))
+        # Of operators for control flow: nodes and heads of their sub-graphs.
+        self.subgraphs = [(g["nodes"], [_output(head) for head in g["heads"]]) for g in raw.get("subgraphs", ())]
         # Attributes of old files that are no parameters although they have no underscores, such as weight_lr_mult.
         self.aside: dict[str, str] = {}
         for text in (self.op_name, self.name, *self.attrs.values()):
@@ -266,6 +274,10 @@ class _Reader:
         if self.version < 905 and entry.op.name in ("argmax", "argmin") and entry.attrs.get("axis") == "-1":
             del entry.attrs["axis"]  # -1 meant all axes then
         params = self._parse(entry)
+        if hasattr(entry.op, "with_subgraphs"):
+            where = f"{self.source}: in {entry.name}"
+            graphs = [_Reader(nodes, self.version, where).read(heads) for nodes, heads in entry.subgraphs]
+            params = entry.op.with_subgraphs(params, graphs)
         names = entry.op.input_names(params)
         inputs = [self._head(made[child], output, entry.name) for child, output in entry.inputs]
         attrs = {**entry.attrs, **entry.aside}

@@ -591,9 +591,11 @@ def load_json(json_str: str) -> Symbol:
 
 def _written(namespace: str) -> dict[str, Any]:
     """The functions of mx.sym and its namespaces that are not derived from one operator."""
-    from . import contrib_functions, symbol_functions, symbol_random
+    from . import contrib_functions, symbol_control, symbol_functions, symbol_random
 
-    modules = {"op": symbol_functions, "random": symbol_random, "contrib": contrib_functions}
+    if namespace == "contrib":
+        return {**contrib_functions.FUNCTIONS, **symbol_control.FUNCTIONS}
+    modules = {"op": symbol_functions, "random": symbol_random}
     return modules[namespace].FUNCTIONS if namespace in modules else {}
 
 

@@ -72,3 +72,9 @@ def test_the_tutorials_lenet(tmp_path):
     said = run_example("mnist_lenet", "--count=1000", "--epochs=2", "--init=xavier", cwd=tmp_path)
     assert "drawing digits instead" in said
     assert float(re.search(r"test accuracy ([\d.]+)", said).group(1)) > 0.5
+
+
+def test_language_model(tmp_path):
+    said = run_example("lstm_bucketing", "--sentences=1500", "--epochs=2", cwd=tmp_path)
+    reached, best = map(float, re.search(r"new sentences: ([\d.]+); the grammar's own: ([\d.]+)", said).groups())
+    assert best < reached < 6  # of 38 words

@@ -12,7 +12,9 @@ from minimx.op import OPERATORS, find
 from minimx.params import Enum
 
 CASES = all_cases()
-MADE_BY_OTHERS = {"_backward_Custom"}  # what only another operator can make has no case of its own
+# What only another operator can make has no case of its own; operators with sub-graphs have test_control_flow.py.
+WITH_SUBGRAPHS = {"_foreach", "_while_loop", "_cond"}
+MADE_BY_OTHERS = {"_backward_Custom", "_loop", "_loop_grad", "_choice", "_choice_grad", *WITH_SUBGRAPHS}
 over_operators = pytest.mark.parametrize("name", [n for n in OPERATORS if n not in MADE_BY_OTHERS])
 
 # Values that a case cannot have: take refuses "raise", and a range that is inferred needs a neighbour.

@@ -36,8 +36,9 @@ def _written(namespace: str) -> dict[str, Any]:
         return {**functions, "current_context": current_context}
     if namespace == "contrib":
         from .. import contrib_arrays, contrib_functions
+        from . import control
 
-        return {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS}
+        return {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS, **control.FUNCTIONS}
     return {}
 
 

@@ -109,6 +109,8 @@ class _Padded(_Convolving, abstract=True):
         data = self.plain(p, ins[0])
         if data is not None and len(data) != len(kernel) + 2:
             raise ShapeError(f"data must have {len(kernel) + 2} dimensions for a kernel of {len(kernel)}")
+        if data is not None and outs[0] is not None and len(outs[0]) == len(data):
+            ins[0] = (*unify(ins[0][:1], outs[0][:1], "batch sizes of data and output"), *ins[0][1:])
         wanted = self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel))
         try:
             ins[1] = unify(ins[1], wanted)
