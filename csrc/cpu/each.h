@@ -55,6 +55,59 @@ void fill_zero(const Context& context, T* out, int64_t count) {
   for_each(context, count, [=](int64_t i) { out[i] = 0; }, 1);
 }
 
+// Workers that share one item: here one alone. All of a team do the same calls; what `each` and `once` wrote is there
+// for all of them afterwards.
+struct Team {
+  template <class F>
+  void each(int64_t count, const F& f) const {
+    for (int64_t i = 0; i < count; ++i) f(i);
+  }
+  template <class F>
+  void once(const F& f) const {
+    f();
+  }
+  // The first i with the largest f(i), or -1 when none is above `least`.
+  template <class T, class F>
+  int64_t best(int64_t count, T least, const F& f) const {
+    int64_t found = -1;
+    for (int64_t i = 0; i < count; ++i) {
+      const T value = f(i);
+      if (value > least) {
+        least = value;
+        found = i;
+      }
+    }
+    return found;
+  }
+  // The numbers of `count` keys from the largest down, equal ones in order; none is NaN. `work` has room for `count`.
+  template <class T>
+  void sort(const T* keys, int64_t* order, int64_t* work, int64_t count) const {
+    constexpr int64_t kShort = 16;
+    for (int64_t start = 0; start < count; start += kShort)
+      for (int64_t i = start; i < count && i < start + kShort; ++i) {
+        int64_t at = i;
+        for (; at > start && keys[order[at - 1]] < keys[i]; --at) order[at] = order[at - 1];
+        order[at] = i;
+      }
+    for (int64_t length = kShort; length < count; length *= 2) {
+      for (int64_t start = 0; start < count; start += 2 * length) {
+        const int64_t middle = start + length < count ? start + length : count;
+        const int64_t end = middle + length < count ? middle + length : count;
+        int64_t a = start, b = middle;
+        for (int64_t to = start; to < end; ++to)
+          work[to] = b >= end || (a < middle && keys[order[a]] >= keys[order[b]]) ? order[a++] : order[b++];
+      }
+      for (int64_t i = 0; i < count; ++i) order[i] = work[i];
+    }
+  }
+};
+
+// one(team, i) for every i below `count`.
+template <class One>
+void for_each_team(const Context& context, int64_t count, const One& one) {
+  parallel(context, count, [&](int64_t i, int) { one(Team{}, i); });
+}
+
 }  // namespace
 }  // namespace minimx
 

@@ -44,6 +44,57 @@ void fill_zero(const Context& context, T* out, int64_t count) {
   cuda::launch_set_all(out, T(0), count, context);
 }
 
+// Workers that share one item: the threads of a block.
+struct Team {
+  template <class F>
+  __device__ void each(int64_t count, const F& f) const {
+    for (int64_t i = threadIdx.x; i < count; i += cuda::kThreads) f(i);
+    __syncthreads();
+  }
+  template <class F>
+  __device__ void once(const F& f) const {
+    if (threadIdx.x == 0) f();
+    __syncthreads();
+  }
+  struct Smaller {
+    __device__ int64_t operator()(int64_t a, int64_t b) const { return a < b ? a : b; }
+  };
+  template <class T, class F>
+  __device__ int64_t best(int64_t count, T least, const F& f) const {
+    T value = least;
+    int64_t found = count;
+    for (int64_t i = threadIdx.x; i < count; i += cuda::kThreads) {
+      const T here = f(i);
+      if (here > value) {
+        value = here;
+        found = i;
+      }
+    }
+    const T top = cuda::fold_block(value, least, cuda::Larger());
+    const int64_t first = cuda::fold_block(value == top ? found : count, count, Smaller());
+    return first < count ? first : -1;
+  }
+  template <class T>
+  __device__ void sort(const T* keys, int64_t* order, int64_t*, int64_t count) const {
+    each(count, [&](int64_t i) {
+      int64_t rank = 0;
+      for (int64_t j = 0; j < count; ++j) rank += keys[j] > keys[i] || (keys[j] == keys[i] && j < i);
+      order[rank] = i;
+    });
+  }
+};
+
+template <class One>
+__global__ void run_teams(int64_t count, One one) {
+  for (int64_t i = blockIdx.x; i < count; i += gridDim.x) one(Team{}, i);
+}
+template <class One>
+void for_each_team(const Context& context, int64_t count, const One& one) {
+  if (count == 0) return;
+  const auto kernel = run_teams<One>;
+  LAUNCH(kernel, cuda::blocks_for(count, 1), cuda::kThreads, 0, context)(count, one);
+}
+
 }  // namespace
 }  // namespace minimx
 
