@@ -13,7 +13,8 @@ from minimx.params import Enum
 
 CASES = all_cases()
 MADE_BY_OTHERS = {"_backward_Custom"}  # what only another operator can make has no case of its own
-over_operators = pytest.mark.parametrize("name", [n for n in OPERATORS if n not in MADE_BY_OTHERS])
+FOR_ARRAYS = {"_contrib_boolean_mask"}  # what no graph can hold
+over_operators = pytest.mark.parametrize("name", [n for n in OPERATORS if n not in MADE_BY_OTHERS | FOR_ARRAYS])
 
 # Values that a case cannot have: take refuses "raise", and a range that is inferred needs a neighbour.
 WITHOUT_A_CASE = {("take", "mode"): {"raise"}, ("_arange", "infer_range"): {True}}

@@ -36,8 +36,9 @@ def _written(namespace: str) -> dict[str, Any]:
         return {**functions, "current_context": current_context}
     if namespace == "contrib":
         from ..contrib_functions import FUNCTIONS
+        from .masking import boolean_mask
 
-        return FUNCTIONS
+        return {**FUNCTIONS, "boolean_mask": boolean_mask}
     return {}
 
 
