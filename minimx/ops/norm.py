@@ -28,8 +28,6 @@ class BatchNorm(_Normalizing):
     """
 
     cheap = True
-
-    aliases = ("BatchNorm_v1",)
     inputs = ("data", "gamma", "beta", "moving_mean", "moving_var")
     aux = ("moving_mean", "moving_var")
     outputs = ("output", "mean", "var")
