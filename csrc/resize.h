@@ -58,9 +58,35 @@ EACH_DEVICE inline Between between(int64_t o, int64_t in, int64_t out, int64_t a
   return {low, low + (low < in - 1), at - static_cast<double>(low)};
 }
 
+// The neighbours of every output along a row, found once for all rows.
+template <class T>
+struct Columns {
+  int64_t* low;
+  int64_t* high;
+  T* weight;
+
+  EACH_DEVICE static Columns in(void* memory, int64_t n) {
+    int64_t* low = static_cast<int64_t*>(memory);
+    return {low, low + n, reinterpret_cast<T*>(low + 2 * n)};
+  }
+};
+template <class T>
+struct FindColumns {
+  ResizeArgs a;
+  Columns<T> columns;
+
+  EACH_DEVICE void operator()(int64_t o) const {
+    const Between along = between(o, a.in_width, a.out_width, a.align_corners);
+    columns.low[o] = along.low;
+    columns.high[o] = along.high;
+    columns.weight[o] = static_cast<T>(along.weight);
+  }
+};
+
 template <class T>
 struct BilinearResize {
   ResizeArgs a;
+  Columns<T> columns;
   const T* x;
   T* y;
 
@@ -71,10 +97,9 @@ struct BilinearResize {
     const T *above = plane + down.low * a.in_width, *below = plane + down.high * a.in_width;
     const T lower = static_cast<T>(down.weight), upper = static_cast<T>(1 - down.weight);
     for (int64_t j = s.first; j < s.last; ++j) {
-      const Between along = between(j, a.in_width, a.out_width, a.align_corners);
-      const T right = static_cast<T>(along.weight), left = static_cast<T>(1 - along.weight);
-      y[s.row * a.out_width + j] = upper * (left * above[along.low] + right * above[along.high]) +
-                                   lower * (left * below[along.low] + right * below[along.high]);
+      const int64_t low = columns.low[j], high = columns.high[j];
+      const T left = upper * above[low] + lower * below[low], right = upper * above[high] + lower * below[high];
+      y[s.row * a.out_width + j] = left * (1 - columns.weight[j]) + right * columns.weight[j];
     }
   }
 };
@@ -82,6 +107,7 @@ struct BilinearResize {
 template <class T>
 struct BilinearResizeGradient {
   ResizeArgs a;
+  Columns<T> columns;
   const T* dy;
   T* dx;
 
@@ -92,13 +118,12 @@ struct BilinearResizeGradient {
     T *above = to + down.low * a.in_width, *below = to + down.high * a.in_width;
     const T lower = static_cast<T>(down.weight), upper = static_cast<T>(1 - down.weight);
     for (int64_t j = s.first; j < s.last; ++j) {
-      const Between along = between(j, a.in_width, a.out_width, a.align_corners);
       const T g = dy[(plane * a.out_height + s.row) * a.out_width + j];
-      const T right = static_cast<T>(along.weight), left = static_cast<T>(1 - along.weight);
-      add(above + along.low, g * upper * left);
-      add(above + along.high, g * upper * right);
-      add(below + along.low, g * lower * left);
-      add(below + along.high, g * lower * right);
+      const T right = columns.weight[j] * g, left = g - right;
+      add(above + columns.low[j], upper * left);
+      add(above + columns.high[j], upper * right);
+      add(below + columns.low[j], lower * left);
+      add(below + columns.high[j], lower * right);
     }
   }
 };
@@ -224,16 +249,24 @@ void upsample_nearest(const ResizeArgs& a, void* const* b, const Context& c) {
            a.out_width * a.out_height / a.in_height);
 }
 template <class T>
+Columns<T> find_columns(const ResizeArgs& a, void* const* b, const Context& c) {
+  const Columns<T> columns = Columns<T>::in(operand<void>(b, 2, c), a.out_width);
+  for_each(c, a.out_width, FindColumns<T>{a, columns}, 32);
+  return columns;
+}
+template <class T>
 void bilinear_resize(const ResizeArgs& a, void* const* b, const Context& c) {
   for_each(c, a.planes * a.out_height * items_in(a.out_width),
-           BilinearResize<T>{a, operand<const T>(b, 0, c), operand<T>(b, 1, c)}, 8 * a.out_width);
+           BilinearResize<T>{a, find_columns<T>(a, b, c), operand<const T>(b, 0, c), operand<T>(b, 1, c)},
+           8 * a.out_width);
 }
 template <class T>
 void bilinear_resize_gradient(const ResizeArgs& a, void* const* b, const Context& c) {
   T* dx = operand<T>(b, 1, c);
   fill_zero(c, dx, a.planes * a.in_height * a.in_width);
   for_each_in_planes(c, a.planes, a.out_height * items_in(a.out_width),
-                     BilinearResizeGradient<T>{a, operand<const T>(b, 0, c), dx}, 8 * a.out_width);
+                     BilinearResizeGradient<T>{a, find_columns<T>(a, b, c), operand<const T>(b, 0, c), dx},
+                     8 * a.out_width);
 }
 template <class T>
 void adaptive_average(const ResizeArgs& a, void* const* b, const Context& c) {

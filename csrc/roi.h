@@ -332,6 +332,9 @@ void spread_bins(const Context& c, const Regions& r, int64_t images, int64_t pla
 
 // ---- maxima of bins ------------------------------------------------------------------------------------------------
 
+struct Pixels {
+  int64_t image, top, bottom, left, right;
+};
 template <class T>
 struct PoolRegions {
   RoiArgs a;
@@ -340,51 +343,68 @@ struct PoolRegions {
 
   EACH_DEVICE int64_t bins() const { return a.pooled_height * a.pooled_width; }
   EACH_DEVICE static int64_t within(int64_t x, int64_t most) { return x < 0 ? 0 : x > most ? most : x; }
-  // The largest pixel of a bin and its place in data; -1 where there is none.
-  EACH_DEVICE T largest(int64_t region, int64_t channel, int64_t number, int64_t* place) const {
+  // The pixels of a bin; image is -1 where there is none of that number.
+  EACH_DEVICE Pixels pixels(int64_t region, int64_t number) const {
     const T* roi = rois + region * 5;
     const int64_t image = static_cast<int64_t>(roi[0]);
-    *place = -1;
-    if (!(roi[0] >= 0) || image >= a.images) return 0;
+    if (!(roi[0] >= 0) || image >= a.images) return {-1, 0, 0, 0, 0};
     const T scale = static_cast<T>(a.scale);
     const int64_t x1 = static_cast<int64_t>(round(roi[1] * scale)), y1 = static_cast<int64_t>(round(roi[2] * scale));
     const int64_t x2 = static_cast<int64_t>(round(roi[3] * scale)), y2 = static_cast<int64_t>(round(roi[4] * scale));
     const int64_t wide = x2 - x1 + 1 > 1 ? x2 - x1 + 1 : 1, high = y2 - y1 + 1 > 1 ? y2 - y1 + 1 : 1;
     const int64_t i = number / a.pooled_width, j = number % a.pooled_width;
-    const int64_t top = within(i * high / a.pooled_height + y1, a.height);
-    const int64_t bottom = within(((i + 1) * high + a.pooled_height - 1) / a.pooled_height + y1, a.height);
-    const int64_t left = within(j * wide / a.pooled_width + x1, a.width);
-    const int64_t right = within(((j + 1) * wide + a.pooled_width - 1) / a.pooled_width + x1, a.width);
-    const int64_t first = (image * a.channels + channel) * a.height * a.width;
-    T best = 0;
-    for (int64_t y = top; y < bottom; ++y)
-      for (int64_t x = left; x < right; ++x) {
-        const int64_t at = first + y * a.width + x;
-        if (*place >= 0 && !(data[at] > best)) continue;
-        best = data[at];
-        *place = at;
-      }
+    return {image, within(i * high / a.pooled_height + y1, a.height),
+            within(((i + 1) * high + a.pooled_height - 1) / a.pooled_height + y1, a.height),
+            within(j * wide / a.pooled_width + x1, a.width),
+            within(((j + 1) * wide + a.pooled_width - 1) / a.pooled_width + x1, a.width)};
+  }
+  EACH_DEVICE const T* plane(const Pixels& p, int64_t channel) const {
+    return data + (p.image * a.channels + channel) * a.height * a.width;
+  }
+  EACH_DEVICE T largest(const Pixels& p, int64_t channel) const {
+    if (p.image < 0 || p.top >= p.bottom || p.left >= p.right) return 0;
+    const T* from = plane(p, channel);
+    T best = from[p.top * a.width + p.left];
+    for (int64_t y = p.top; y < p.bottom; ++y)
+      for (int64_t x = p.left; x < p.right; ++x) best = from[y * a.width + x] > best ? from[y * a.width + x] : best;
     return best;
   }
+  // Where the first of the largest pixels of a bin lies in data, or -1.
+  EACH_DEVICE int64_t place(const Pixels& p, int64_t channel) const {
+    if (p.image < 0) return -1;
+    const T *from = plane(p, channel), best = largest(p, channel);
+    for (int64_t y = p.top; y < p.bottom; ++y)
+      for (int64_t x = p.left; x < p.right; ++x)
+        if (from[y * a.width + x] == best) return from - data + y * a.width + x;
+    return -1;
+  }
 };
+
+// An item is a bin, on the CPU with all its channels.
 template <class T>
 struct RoiPool {
   PoolRegions<T> r;
   T* y;
-  EACH_DEVICE void operator()(int64_t i) const {
-    int64_t place;
-    y[i] = r.largest(i / r.bins() / r.a.channels, i / r.bins() % r.a.channels, i % r.bins(), &place);
+  EACH_DEVICE void operator()(int64_t item) const {
+    const int64_t bin = kOnGpu ? item / r.a.channels : item, region = bin / r.bins(), number = bin % r.bins();
+    const int64_t first = kOnGpu ? item % r.a.channels : 0, last = kOnGpu ? first + 1 : r.a.channels;
+    const Pixels p = r.pixels(region, number);
+    for (int64_t c = first; c < last; ++c) y[(region * r.a.channels + c) * r.bins() + number] = r.largest(p, c);
   }
 };
+constexpr int64_t kPooledTogether = kOnGpu ? 1 : 16;  // channels
 template <class T>
 struct RoiPoolGradient {
   PoolRegions<T> r;
   const T* dy;
   T* ddata;
-  EACH_DEVICE void operator()(int64_t channel, int64_t item) const {
-    int64_t place;
-    r.largest(item / r.bins(), channel, item % r.bins(), &place);
-    if (place >= 0) add(ddata + place, dy[(item / r.bins() * r.a.channels + channel) * r.bins() + item % r.bins()]);
+  EACH_DEVICE void operator()(int64_t some, int64_t bin) const {
+    const int64_t region = bin / r.bins(), number = bin % r.bins(), end = (some + 1) * kPooledTogether;
+    const Pixels p = r.pixels(region, number);
+    for (int64_t c = some * kPooledTogether; c < end && c < r.a.channels; ++c) {
+      const int64_t place = r.place(p, c);
+      if (place >= 0) add(ddata + place, dy[(region * r.a.channels + c) * r.bins() + number]);
+    }
   }
 };
 
@@ -393,15 +413,17 @@ struct RoiPoolGradient {
 template <class T>
 void roi_pool(const RoiArgs& a, void* const* b, const Context& c) {
   const PoolRegions<T> r = {a, operand<const T>(b, 0, c), operand<const T>(b, 1, c)};
-  for_each(c, a.rois * a.channels * a.pooled_height * a.pooled_width, RoiPool<T>{r, operand<T>(b, 2, c)}, 64);
+  const int64_t bins = a.rois * a.pooled_height * a.pooled_width;
+  for_each(c, kOnGpu ? bins * a.channels : bins, RoiPool<T>{r, operand<T>(b, 2, c)}, 16 * a.channels);
 }
 template <class T>
 void roi_pool_gradient(const RoiArgs& a, void* const* b, const Context& c) {
   const PoolRegions<T> r = {a, operand<const T>(b, 1, c), operand<const T>(b, 2, c)};
   T* ddata = operand<T>(b, 3, c);
   fill_zero(c, ddata, a.images * a.channels * a.height * a.width);
-  for_each_in_planes(c, a.channels, a.rois * a.pooled_height * a.pooled_width,
-                     RoiPoolGradient<T>{r, operand<const T>(b, 0, c), ddata}, 64);
+  const int64_t groups = (a.channels + kPooledTogether - 1) / kPooledTogether;
+  for_each_in_planes(c, groups, a.rois * a.pooled_height * a.pooled_width,
+                     RoiPoolGradient<T>{r, operand<const T>(b, 0, c), ddata}, 16 * kPooledTogether);
 }
 template <class T, bool Rotated>
 void read_aligned(const RoiArgs& a, void* const* b, const Context& c) {

@@ -6,13 +6,14 @@
 namespace minimx {
 
 // upsample_nearest            x, y   every pixel becomes a square; out sizes are multiples of the in sizes
-// bilinear_resize             x, y
-// bilinear_resize_gradient    dy, dx
+// bilinear_resize             x, y, scratch
+// bilinear_resize_gradient    dy, dx, scratch
 // adaptive_average            x, y   output o is the mean over floor(o·in/out) to ceil((o+1)·in/out) - 1
 // adaptive_average_gradient   dy, dx
 //
 // x is (planes, in_height, in_width), y (planes, out_height, out_width). Between pixels, output o of `out` lies at
 // o·(in-1)/(out-1) with align_corners = 1, else at (o+1/2)·in/out - 1/2, not below the first pixel nor beyond the last.
+// Scratch: out_width·(2 int64 and 1 element).
 struct ResizeArgs {
   int64_t planes;
   int64_t in_height;

@@ -89,6 +89,7 @@ void roi_align(const RoiArgs& a, void* const* b, const Context& c) {
         for (int64_t x = t.left; x < t.right; ++x) t.line[x] = 0;
         for (int64_t v = t.row_first[i]; v < t.row_last[i]; ++v) {
           const T weight = t.rows[i * a.height + v];
+          if (weight == 0) continue;
           const T* from = plane + v * a.width;
           for (int64_t x = t.left; x < t.right; ++x) t.line[x] += weight * from[x];
         }
@@ -128,6 +129,7 @@ void roi_align_gradient(const RoiArgs& a, void* const* b, const Context& c) {
           }
           for (int64_t v = t.row_first[i]; v < t.row_last[i]; ++v) {
             const T weight = t.rows[i * a.height + v];
+            if (weight == 0) continue;
             for (int64_t x = t.left; x < t.right; ++x) plane[v * a.width + x] += weight * t.line[x];
           }
         }

@@ -167,7 +167,8 @@ class BilinearResize2D(Op):
 
     def lower(self, p, node, emit):
         data, out = node.inputs[0], node.outputs[0]
-        emit("bilinear_resize", data.dtype, args(data.shape, out.shape, p.align_corners), [data], [out])
+        sizes = args(data.shape, out.shape, p.align_corners)
+        emit("bilinear_resize", data.dtype, sizes, [data], [out], scratch=24 * out.shape[3])
 
 
 class BilinearResizeGradient(Op):
@@ -187,7 +188,8 @@ class BilinearResizeGradient(Op):
 
     def lower(self, p, node, emit):
         (grad,), (out,) = node.inputs, node.outputs
-        emit("bilinear_resize_gradient", grad.dtype, args(out.shape, grad.shape, p.align_corners), [grad], [out])
+        sizes = args(out.shape, grad.shape, p.align_corners)
+        emit("bilinear_resize_gradient", grad.dtype, sizes, [grad], [out], scratch=24 * grad.shape[3])
 
 
 class AdaptiveAvgPooling2D(Op):
