@@ -15,8 +15,8 @@ struct Rows {
 struct Places {
   CorrelationArgs a;
 
-  EACH_DEVICE int64_t side() const { return 2 * a.radius + 1; }
-  EACH_DEVICE int64_t displacements() const { return side() * side(); }
+  ANYWHERE int64_t side() const { return 2 * a.radius + 1; }
+  ANYWHERE int64_t displacements() const { return side() * side(); }
   EACH_DEVICE double share() const { return 1.0 / static_cast<double>(a.kernel * a.kernel * a.channels); }
   EACH_DEVICE Rows rows(int64_t d, int64_t i, int64_t ky, int64_t kx) const {
     const int64_t y = i * a.stride1 + a.displacement + ky - a.pad, x = a.displacement + kx - a.pad;

@@ -8,7 +8,7 @@ namespace minimx {
 namespace {
 
 // A row of `width` elements as items: whole, or each for itself.
-EACH_DEVICE inline int64_t items_in(int64_t width) { return kOnGpu ? width : 1; }
+ANYWHERE inline int64_t items_in(int64_t width) { return kOnGpu ? width : 1; }
 struct Span {
   int64_t row, first, last;
 };
@@ -65,7 +65,7 @@ struct Columns {
   int64_t* high;
   T* weight;
 
-  EACH_DEVICE static Columns in(void* memory, int64_t n) {
+  static Columns in(void* memory, int64_t n) {
     int64_t* low = static_cast<int64_t*>(memory);
     return {low, low + n, reinterpret_cast<T*>(low + 2 * n)};
   }

@@ -66,11 +66,11 @@ struct AlignedRegions {
   const T* rois;
 
   static constexpr bool kCountsAll = true;  // points outside of the image count in the mean
-  EACH_DEVICE int64_t regions() const { return a.rois; }
-  EACH_DEVICE int64_t bins() const { return a.pooled_height * a.pooled_width; }
-  EACH_DEVICE int64_t channels() const { return a.position_sensitive ? a.channels / bins() : a.channels; }
-  EACH_DEVICE int64_t height() const { return a.height; }
-  EACH_DEVICE int64_t width() const { return a.width; }
+  ANYWHERE int64_t regions() const { return a.rois; }
+  ANYWHERE int64_t bins() const { return a.pooled_height * a.pooled_width; }
+  ANYWHERE int64_t channels() const { return a.position_sensitive ? a.channels / bins() : a.channels; }
+  ANYWHERE int64_t height() const { return a.height; }
+  ANYWHERE int64_t width() const { return a.width; }
   EACH_DEVICE T margin() const { return 1; }
   EACH_DEVICE T beyond() const { return 1; }
 
@@ -122,11 +122,11 @@ struct PsRegions {
   PsRoiArgs a;
   const T* rois;
 
-  EACH_DEVICE int64_t regions() const { return a.rois; }
-  EACH_DEVICE int64_t bins() const { return a.pooled_size * a.pooled_size; }
-  EACH_DEVICE int64_t channels() const { return a.output_dim; }
-  EACH_DEVICE int64_t height() const { return a.height; }
-  EACH_DEVICE int64_t width() const { return a.width; }
+  ANYWHERE int64_t regions() const { return a.rois; }
+  ANYWHERE int64_t bins() const { return a.pooled_size * a.pooled_size; }
+  ANYWHERE int64_t channels() const { return a.output_dim; }
+  ANYWHERE int64_t height() const { return a.height; }
+  ANYWHERE int64_t width() const { return a.width; }
 
   // The plane and the region's corner and size, `offset` pixels less.
   EACH_DEVICE Bin<T> start(int64_t region, int64_t channel, int64_t number, T offset, T* height, T* width) const {
@@ -341,7 +341,7 @@ struct PoolRegions {
   const T* data;
   const T* rois;
 
-  EACH_DEVICE int64_t bins() const { return a.pooled_height * a.pooled_width; }
+  ANYWHERE int64_t bins() const { return a.pooled_height * a.pooled_width; }
   EACH_DEVICE static int64_t within(int64_t x, int64_t most) { return x < 0 ? 0 : x > most ? most : x; }
   // The pixels of a bin; image is -1 where there is none of that number.
   EACH_DEVICE Pixels pixels(int64_t region, int64_t number) const {

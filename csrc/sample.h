@@ -69,11 +69,11 @@ struct GridPoints {
   SamplerArgs a;
   const T* grid;
 
-  EACH_DEVICE int64_t images() const { return a.images; }
-  EACH_DEVICE int64_t groups() const { return 1; }
-  EACH_DEVICE int64_t channels() const { return a.channels; }
-  EACH_DEVICE int64_t points() const { return a.points; }
-  EACH_DEVICE Size size() const { return {a.height, a.width, 0}; }
+  ANYWHERE int64_t images() const { return a.images; }
+  ANYWHERE int64_t groups() const { return 1; }
+  ANYWHERE int64_t channels() const { return a.channels; }
+  ANYWHERE int64_t points() const { return a.points; }
+  ANYWHERE Size size() const { return {a.height, a.width, 0}; }
   EACH_DEVICE T scale(int64_t length) const { return static_cast<T>(length - 1) / 2; }
   EACH_DEVICE void place(int64_t image, int64_t, int64_t p, T* x, T* y, T* mask) const {
     const T* at = grid + image * 2 * a.points + p;
@@ -97,13 +97,13 @@ struct TapPoints {
   const T* offset;
   const T* mask_;
 
-  EACH_DEVICE int64_t images() const { return a.images; }
-  EACH_DEVICE int64_t groups() const { return a.groups; }
-  EACH_DEVICE int64_t channels() const { return a.channels; }
-  EACH_DEVICE int64_t places() const { return a.out_height * a.out_width; }
-  EACH_DEVICE int64_t taps() const { return a.kernel_height * a.kernel_width; }
-  EACH_DEVICE int64_t points() const { return taps() * places(); }
-  EACH_DEVICE Size size() const { return {a.height, a.width, a.clamp}; }
+  ANYWHERE int64_t images() const { return a.images; }
+  ANYWHERE int64_t groups() const { return a.groups; }
+  ANYWHERE int64_t channels() const { return a.channels; }
+  ANYWHERE int64_t places() const { return a.out_height * a.out_width; }
+  ANYWHERE int64_t taps() const { return a.kernel_height * a.kernel_width; }
+  ANYWHERE int64_t points() const { return taps() * places(); }
+  ANYWHERE Size size() const { return {a.height, a.width, a.clamp}; }
   EACH_DEVICE int64_t offset_at(int64_t image, int64_t group, int64_t p) const {
     return ((image * a.groups + group) * taps() + p / places()) * 2 * places() + p % places();
   }
@@ -176,8 +176,8 @@ struct SpreadPoints {
   const T* dy;
   T* ddata;
 
-  EACH_DEVICE int64_t each() const { return points.channels() / points.groups(); }
-  EACH_DEVICE int64_t pieces() const { return (each() + kChannels - 1) / kChannels; }
+  ANYWHERE int64_t each() const { return points.channels() / points.groups(); }
+  ANYWHERE int64_t pieces() const { return (each() + kChannels - 1) / kChannels; }
   EACH_DEVICE void operator()(int64_t plane, int64_t p) const {
     const int64_t image = plane / pieces() / points.groups(), group = plane / pieces() % points.groups();
     const int64_t first = group * each() + plane % pieces() * kChannels;

@@ -7,6 +7,8 @@
 
 #include "../kernel.h"
 
+#define ANYWHERE
+
 namespace minimx {
 namespace {
 

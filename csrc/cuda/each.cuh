@@ -2,6 +2,8 @@
 #pragma once
 #include "device.cuh"
 
+#define ANYWHERE __host__ __device__
+
 namespace minimx {
 namespace {
 
