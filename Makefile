@@ -50,10 +50,11 @@ bench: build
 
 # The peers that `make bench` compares with; they need Python 3.11 and other versions of NumPy.
 bench-peers:
-	for peer in mxnet torch jax; do $(PYTHON) -m venv build/peers/$$peer; done
+	for peer in mxnet torch jax onnx; do $(PYTHON) -m venv build/peers/$$peer; done
 	build/peers/mxnet/bin/pip install -q mxnet==1.9.1 numpy==1.23.5
-	build/peers/torch/bin/pip install -q torch==2.13.0 numpy
+	build/peers/torch/bin/pip install -q torch==2.13.0 numpy setuptools
 	build/peers/jax/bin/pip install -q jax numpy
+	build/peers/onnx/bin/pip install -q onnxruntime onnx numpy
 
 clean:
 	rm -rf build $(VENV) minimx/*.so

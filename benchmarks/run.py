@@ -1,74 +1,61 @@
-"""Every benchmark, one after the other, with the peers that are installed; figures go to benchmarks/results/.
+"""Every benchmark beside the peers that are installed, one table at the end; figures go to benchmarks/results/.
 
-    python benchmarks/run.py [--peers DIRECTORY] [--out FILE] [--quick]
+    python benchmarks/run.py [networks gemm steps memory startup growth] [--only resnet50,vgg16] [--rounds 5] [--quick]
 
-Peers live in virtual environments of their own (`make bench-peers` makes them in build/peers: mxnet, torch, jax), because they
-need other versions of NumPy. PyTorch and JAX run in one process with minimx, MXNet in its own, taking turns in every round.
+Peers live in environments of their own (`make bench-peers` makes mxnet, torch, jax and onnx in build/peers; MINIMX_PEERS names
+another folder), because they need other versions of NumPy.
 """
 
-import argparse
+from __future__ import annotations
+
 import datetime
-import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parent.parent
+import gemm
+import growth
+import harness
+import memory
+import networks
+import startup
+import steps
 
-
-def machine() -> dict[str, str]:
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model)
-    return {"cpu": model, "cores": str(len(os.sched_getaffinity(0))), "system": platform.platform()}
-
-
-def run(python: str, script: str, *arguments: str) -> object:
-    """The figures that a benchmark writes as JSON; what it prints goes to the terminal."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "figures.json"
-        command = [python, str(ROOT / "benchmarks" / script), *arguments, "--json", str(file)]
-        print("$", "python", f"benchmarks/{script}", *arguments, flush=True)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run(command, check=True, env=environment, cwd=ROOT)
-        return {
-            "command": f"python benchmarks/{script} {' '.join(arguments)}".strip(),
-            "figures": json.loads(file.read_text()),
-        }
+KINDS: dict[str, Callable[[Any, Path], list[dict[str, Any]]]] = {
+    "networks": lambda options, folder: harness.measure(networks.rows(folder), options),
+    "gemm": lambda options, folder: harness.measure(gemm.rows(), options),
+    "steps": lambda options, folder: harness.measure(steps.rows(folder), options),
+    "memory": lambda options, folder: harness.measure(memory.rows(), options),
+    "startup": lambda options, folder: startup.measured(options),
+    "growth": lambda options, folder: growth.measured(options),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", type=Path, default=ROOT / "build/peers", help="folder with the peers' environments")
-    parser.add_argument("--out", type=Path, help="default: benchmarks/results/DATE.json")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser = harness.parser(__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="few and short rounds")
     options = parser.parse_args()
-    peers = {
-        name: str(python)
-        for name in ("mxnet", "torch", "jax")
-        if (python := options.peers / name / "bin/python").exists()
-    }
-    print("peers:", ", ".join(peers) or "none but NumPy")
-    results = {"date": datetime.date.today().isoformat(), "machine": machine(), "benchmarks": []}
-    rounds = ("--rounds", "5") if options.quick else ()
-    beside = [f"--{name}={peers[name]}" for name in ("mxnet", "torch") if name in peers]
-    todo = [(sys.executable, "lenet.py", *rounds, *beside)]
-    for python in dict.fromkeys([peers.get("torch", sys.executable), peers.get("jax", sys.executable)]):
-        todo.append((python, "gemm.py", "--peers", *(("--seconds", "0.3") if options.quick else ())))
-    todo.append((peers.get("torch", sys.executable), "overhead.py"))
-    for entry in todo:
-        results["benchmarks"].append(run(*entry))
-    out = options.out or ROOT / "benchmarks/results" / f"{results['date']}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1)
-    for python in peers.values():  # paths of this machine mean nothing elsewhere
-        text = text.replace(python, "PYTHON")
-    out.write_text(text + "\n")
-    print(f"figures: {out}")
+    if unknown := [k for k in options.kinds if k not in KINDS]:
+        parser.error(f"there is no {', '.join(unknown)}; kinds are {', '.join(KINDS)}")
+    if options.quick:
+        options.rounds, options.seconds = min(options.rounds, 3), min(options.seconds, 0.2)
+    names = dict.fromkeys(library for library, *_ in harness.CONTENDERS.values())
+    print("here are:", ", ".join(n for n in names if harness.python_of(n)), flush=True)
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in options.kinds or KINDS:
+            print(f"\n{kind}", flush=True)
+            results += KINDS[kind](options, Path(folder))
+    table = [r for r in results if r.get("speeds")]
+    if table:
+        print("\n" + harness.markdown(table))
+    missed = [r["row"] for r in table if r.get("ratio", 1) < 1]
+    print(f"\nbehind the best peer: {', '.join(missed) or 'nothing'}")
+    file = options.json or harness.HERE / "results" / f"{datetime.date.today().isoformat()}.json"
+    harness.write(file, results)
+    print(f"figures: {file}")
 
 
 if __name__ == "__main__":

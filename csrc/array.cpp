@@ -102,7 +102,10 @@ PyObject* get_dtype(PyObject* self, void*) {
   return Py_NewRef(visible ? visible : dtype_name(as_array(self)->dtype));
 }
 PyObject* get_dtype_name(PyObject* self, void*) { return Py_NewRef(dtype_name(as_array(self)->dtype)); }
-PyObject* get_address(PyObject* self, void*) { return PyLong_FromVoidPtr(as_array(self)->data()); }
+PyObject* get_address(PyObject* self, void*) {
+  as_array(self)->storage->lend();
+  return PyLong_FromVoidPtr(as_array(self)->data());
+}
 PyObject* get_nbytes(PyObject* self, void*) {
   return PyLong_FromLongLong(as_array(self)->size * item_size(as_array(self)->dtype));
 }
@@ -228,6 +231,7 @@ PyObject* fill(PyObject*, PyObject* const* args, Py_ssize_t count) {
   }
   if (PyErr_Occurred()) return nullptr;
   const FillArgs fill_args{array.size, bits};
+  array.storage->touch();
   void* buffers[] = {array.data()};
   const int64_t item = item_size(array.dtype);
   if (array.size > 0 && !run_kernel("fill", item, array.size * item, &fill_args, buffers, array.storage->device()))
@@ -267,6 +271,7 @@ PyObject* strided_copy(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (elements == 0) Py_RETURN_NONE;
   const auto view = [](const std::vector<int64_t>& v) { return Ints{v.data(), static_cast<int64_t>(v.size())}; };
   const StridedCopyArgs copy_args{view(shape), view(from), view(to), from_offset, to_offset};
+  target.storage->touch();
   void* buffers[] = {source.data(), target.data()};
   const int64_t item = item_size(target.dtype);
   if (!run_kernel("strided_copy", item, elements * item, &copy_args, buffers, target.storage->device())) return nullptr;

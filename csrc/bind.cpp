@@ -8,6 +8,7 @@
 
 #include "array.h"
 #include "device.h"
+#include "pack.h"
 #include "program.h"
 #include "storage.h"
 #include "threads.h"
@@ -31,6 +32,7 @@ std::shared_ptr<void> keep(py::object object) {
 py::array view(const StoragePtr& storage, int64_t offset, const std::vector<py::ssize_t>& shape,
                const py::dtype& dtype) {
   if (storage->device().type != "cpu") throw std::invalid_argument("only host memory can be seen as a NumPy array");
+  storage->lend();
   py::capsule owner(new StoragePtr(storage), [](void* p) { delete static_cast<StoragePtr*>(p); });
   return py::array(dtype, shape, {}, storage->data() + offset, owner);
 }
@@ -41,6 +43,7 @@ void copy_in(const StoragePtr& storage, int64_t offset, const py::buffer& source
   if (offset < 0 || offset + bytes > storage->bytes()) throw std::out_of_range("copy_in: past the end of the storage");
   static Device& cpu = device("cpu", 0);
   copy_bytes(storage->device(), storage->data() + offset, cpu, info.ptr, bytes);
+  storage->touch();
 }
 
 void copy_out(const StoragePtr& storage, int64_t offset, py::array& target) {
@@ -128,6 +131,7 @@ void launch(const std::string& name, const ArgValues& args, const std::vector<py
     device = &array.storage->device();
     bytes += array.size * item_size(array.dtype);
     pointers.push_back(array.data());
+    array.storage->touch();  // one of them is written
   }
   const KernelEntry* entry = device ? device->find(name) : nullptr;
   if (!entry) throw std::invalid_argument("there is no kernel " + name);
@@ -215,7 +219,11 @@ PYBIND11_MODULE(_core, m) {
 
   py::class_<Storage, StoragePtr>(m, "Storage")
       .def(py::init([](Device& d, size_t bytes) { return std::make_shared<Storage>(d, bytes); }))
-      .def_property_readonly("address", [](const Storage& s) { return reinterpret_cast<uintptr_t>(s.data()); })
+      .def_property_readonly("address",
+                             [](Storage& s) {
+                               s.lend();
+                               return reinterpret_cast<uintptr_t>(s.data());
+                             })
       .def_property_readonly("bytes", &Storage::bytes)
       .def_property_readonly("device", &Storage::device, py::return_value_policy::reference);
   m.def("wrap", [](Device& d, uintptr_t address, size_t bytes, py::object owner) {
@@ -227,6 +235,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("copy", [](const StoragePtr& to, int64_t to_offset, const StoragePtr& from, int64_t from_offset, size_t bytes) {
     py::gil_scoped_release release;
     copy_bytes(to->device(), to->data() + to_offset, from->device(), from->data() + from_offset, bytes);
+    to->touch();
   });
   m.def("launch", &launch);
   m.def("ewise_opcodes", &ewise_opcodes);
@@ -236,6 +245,15 @@ PYBIND11_MODULE(_core, m) {
         run_kernel(name, args, operands, on ? *on : device("cpu", 0));
       },
       py::arg("name"), py::arg("args"), py::arg("operands"), py::arg("device") = nullptr);
+
+  m.def(
+      "pack",
+      [](const std::vector<std::tuple<int64_t, int64_t, int64_t>>& lifetimes) {
+        std::vector<Lifetime> found;
+        for (const auto& [bytes, first, last] : lifetimes) found.push_back({bytes, first, last});
+        return pack(found);
+      },
+      py::arg("lifetimes"), py::call_guard<py::gil_scoped_release>());
 
   m.def("seed", [](uint64_t seed) { generator() = {seed, 0}; });
   m.def("random_state", [] { return py::make_tuple(generator().seed, generator().step); });
@@ -249,6 +267,8 @@ PYBIND11_MODULE(_core, m) {
       .def("add_call", &Program::add_call)
       .def("add_copy", &Program::add_copy)
       .def("add_random_step", &Program::add_random_step)
+      .def("writes", &Program::writes)
+      .def("keep", &Program::keep)
       .def("add_host_call",
            [](Program& p, py::function body, const std::vector<int>& slots) {
              const std::shared_ptr<void> kept = keep(body);

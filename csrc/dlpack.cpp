@@ -95,6 +95,7 @@ PyObject* export_array(const Array& array) {
   const auto ndim = static_cast<int32_t>(PyTuple_GET_SIZE(array.shape));
   auto made = std::make_unique<Exported<Managed>>();
   made->storage = array.storage;
+  array.storage->lend();
   made->shape.reset(new int64_t[2 * ndim + 1]);
   int64_t* strides = made->shape.get() + ndim;
   for (int32_t i = 0; i < ndim; ++i) made->shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(array.shape, i));

@@ -184,7 +184,13 @@ PyObject* execute(PyObject* op, PyObject* params, const PlanPtr& plan, PyObject*
         for (size_t i = 0; i < number_count; ++i) operands[n++] = const_cast<char*>(numbers + i * kNumberBytes);
       if (k < count) operands[n++] = as_array(inputs[k])->data();
     }
-    for (PyObject* array : outputs.arrays) operands[n++] = as_array(array)->data();
+    for (PyObject* array : outputs.arrays) {
+      operands[n++] = as_array(array)->data();
+      as_array(array)->storage->touch();
+    }
+    for (const auto& [i, target] : outputs.copies) as_array(target)->storage->touch();
+    if (plan->program->writes_first(static_cast<int64_t>(count + number_count)))  // an operator that changes its inputs
+      for (size_t k = 0; k < count; ++k) as_array(inputs[k])->storage->touch();
     run_program(*plan->program, operands, n, plan->release_gil);
     for (const auto& [i, target] : outputs.copies)
       copy_bytes(device, as_array(target)->data(), device, as_array(outputs.arrays[i])->data(),
@@ -397,6 +403,7 @@ PyObject* run(PyObject*, PyObject* const* args, Py_ssize_t count) {
         return nullptr;
       }
       operands.push_back(as_array(args[i])->data());
+      as_array(args[i])->storage->touch();
       bytes += as_array(args[i])->size * item_size(as_array(args[i])->dtype);
     }
     run_program(*program, operands.data(), operands.size(), bytes > kHoldGil);

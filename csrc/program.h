@@ -55,6 +55,17 @@ class Program {
   int add_random_step(int slot);                                    // writes the next {seed, step} into the slot
   int add_host_call(HostBody body, const std::vector<int>& slots);  // Python inside a program
 
+  // What the caller of a bound slot must be told: that runs write into it.
+  void writes(int slot) { written_.push_back(slot); }
+  // Whether one of the first `count` bound slots is written.
+  bool writes_first(int64_t count) const {
+    for (int slot : written_)
+      if (slots_[slot].offset < count) return true;
+    return false;
+  }
+  // A call whose result lasts: it is skipped while nothing was written into the bound slot that it reads.
+  void keep(int call, int slot) { calls_.at(call).source = slot; }
+
   // Ends the building: one arena per device, from the pool or from another program that never runs at the same time.
   void seal(const std::map<Device*, int64_t>& arena_bytes, const Program* share_with);
 
@@ -87,10 +98,15 @@ class Program {
     size_t operand_count;
     Context context;
     std::string name;
+    int source = -1;            // what a kept call reads
+    mutable uint64_t seen = 0;  // the source's version when the call ran last
+    mutable void* seen_at = nullptr;
   };
 
   int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name);
   void resolve(int slot);
+  bool is_fresh(const Call& call) const;
+  void check_bound() const;
 
   std::vector<Slot> slots_;
   std::vector<Call> calls_;
@@ -105,6 +121,8 @@ class Program {
   std::map<Device*, StoragePtr> arenas_;
   std::map<Device*, int64_t> arena_sizes_;
   int bound_count_ = 0;
+  std::vector<int> written_;
+  mutable bool checked_ = false;  // whether every slot was seen to have memory
   std::vector<Device*> devices_;
 };
 

@@ -72,12 +72,26 @@ MemoryStats Pool::stats() const {
   return stats_;
 }
 
-Storage::Storage(Device& device, size_t bytes) : device_(device), bytes_(bytes) {
+namespace {
+// Versions of blocks are far apart, so that no two blocks that ever were have one in common.
+uint64_t first_version() {
+  static std::atomic<uint64_t> blocks{0};
+  return (blocks.fetch_add(1, std::memory_order_relaxed) + 1) << 32;
+}
+}  // namespace
+
+Storage::Storage(Device& device, size_t bytes) : device_(device), bytes_(bytes), version_(first_version()) {
   data_ = static_cast<char*>(device.pool.take(bytes, &block_));
 }
 
 Storage::Storage(Device& device, void* data, size_t bytes, std::shared_ptr<void> owner)
-    : device_(device), data_(static_cast<char*>(data)), bytes_(bytes), block_(0), owner_(std::move(owner)) {}
+    : device_(device),
+      data_(static_cast<char*>(data)),
+      bytes_(bytes),
+      block_(0),
+      owner_(std::move(owner)),
+      version_(first_version()),
+      lent_(true) {}
 
 Storage::~Storage() {
   if (block_) device_.pool.give(data_, block_);

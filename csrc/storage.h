@@ -1,6 +1,7 @@
 // Memory of a device: blocks from a pool that asks for huge pages and keeps what it got, because fresh pages cost ten
 // times more than the work done in them.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,12 +23,23 @@ class Storage {
   size_t bytes() const { return bytes_; }
   Device& device() const { return device_; }
 
+  // Whoever writes into the block says so; who has lent it out (to NumPy, DLPack) cannot know, and says that.
+  // (Two that write at once may count as one: the version is another than before all the same.)
+  void touch() { version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+  void lend() { lent_.store(true, std::memory_order_relaxed); }
+  // A number that stays the same as long as nothing was written; 0 when that cannot be known.
+  uint64_t version() const {
+    return lent_.load(std::memory_order_relaxed) ? 0 : version_.load(std::memory_order_relaxed);
+  }
+
  private:
   Device& device_;
   char* data_;
   size_t bytes_;
   size_t block_;  // size of the pool's block; 0 for foreign memory
   std::shared_ptr<void> owner_;
+  std::atomic<uint64_t> version_;
+  std::atomic<bool> lent_{false};
 };
 using StoragePtr = std::shared_ptr<Storage>;
 

@@ -26,6 +26,7 @@ _MODULES = {
     "lr_scheduler": "lr_scheduler",
     "metric": "metric",
     "model": "model",
+    "models": "models",
     "mon": "monitor",
     "monitor": "monitor",
     "name": "name",

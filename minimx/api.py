@@ -199,7 +199,7 @@ def _annotation(param: Param) -> Any:
 
 
 def annotation_text(param: Param) -> str:
-    return f"{param.annotation} | None" if param.default is None else param.annotation
+    return f"{param.annotation} | None" if param.nullable else param.annotation
 
 
 def documentation(op: Op) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _core
 from .context import Context
@@ -17,12 +19,32 @@ from .passes.fold import fold
 from .passes.fuse import fuse
 from .passes.gradient import gradient, state_updates
 from .passes.infer import infer
+from .passes.layout import layout
 from .passes.lower import Buffer, Call, Key, Lowered, lower
 from .passes.place import place
 from .passes.plan import Plan, plan
 from .passes.ride import ride
 from .passes.share import share
+from .passes.winograd import winograd
 from .symbol import Head
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def uncollected(function: Function) -> Function:
+    """Switches the cycle collector off meanwhile: it would walk over the growing graph again and again and find nothing."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not gc.isenabled():
+            return function(*args, **kwargs)
+        gc.disable()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            gc.enable()
+
+    return run  # type: ignore[return-value]
 
 
 @dataclass
@@ -31,12 +53,14 @@ class Options:
 
     fuse: bool = True
     mirror: bool = False
+    winograd: int = 4
 
     @staticmethod
     def from_environment() -> Options:
         return Options(
             fuse=os.environ.get("MINIMX_FUSE", "1") != "0",
             mirror=os.environ.get("MXNET_BACKWARD_DO_MIRROR", "0") not in ("", "0"),
+            winograd=int(os.environ.get("MINIMX_WINOGRAD", "4")),
         )
 
 
@@ -53,6 +77,7 @@ class Compiled:
     graph: Graph
 
 
+@uncollected
 def compile_symbol(
     heads: Sequence[Head],
     shapes: Mapping[str, Shape],
@@ -75,6 +100,7 @@ def compile_symbol(
     return link_graph(compile_graph(graph, device, groups, options), share_with)
 
 
+@uncollected
 def differentiate(
     heads: Sequence[Head],
     shapes: Mapping[str, Shape],
@@ -91,6 +117,7 @@ def differentiate(
     return show("gradient", gradient(graph, grad_req, options.mirror, heads_used))
 
 
+@uncollected
 def compile_graph(
     graph: Graph, device: Device, groups: Mapping[str, Device] | None = None, options: Options | None = None
 ) -> Graph:
@@ -102,17 +129,20 @@ def compile_graph(
     graph = show("place", place(graph, device, groups))
     graph = show("share", share(graph))
     if options.fuse:
+        graph = show("layout", layout(graph))
+        graph = show("winograd", winograd(graph, options.winograd))
         graph = show("ride", ride(graph))
         graph = show("fuse", fuse(graph))
     return graph
 
 
+@uncollected
 def link_graph(
     graph: Graph,
     share_with: _core.Program | None = None,
     slot_order: Sequence[Key] | None = None,
 ) -> Compiled:
-    lowered = show("lower", lower(graph))
+    lowered = show("lower", lower(graph, keeps=not graph.train and slot_order is None))
     planned = show("plan", plan(lowered))
     return link(lowered, planned, graph, share_with, slot_order)
 
@@ -210,6 +240,14 @@ def link(
             program.add_random_step(operands[0])
         else:
             program.add_host_call(_host_body(call), operands)
+    for i, call in enumerate(lowered.calls):
+        if call.kept:
+            (source,), (result,) = call.reads, call.writes
+            assert source is not None
+            program.keep(i, slot(source))
+            program.bind(slot(result), _core.Storage(_core.device(*result.device), result.nbytes), 0)
+    for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
+        program.writes(slots[key])
     program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 

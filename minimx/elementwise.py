@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from . import _core
 from .base import FLOATS, TYPE_FLAGS, ShapeError
-from .graph import Value
+from .graph import Value, apply_op
 from .op import Op, Shape, same_shape
 
 
@@ -45,6 +45,11 @@ class Elementwise(Op, abstract=True):
     def compute_type(self, p: Any, ins: Sequence[str], out: str) -> str:
         """The dtype to compute in."""
         return compute_type([*ins, out], self.float_only)
+
+    def channels_last(self, p: Any, node: Any, last: Any, plain: Any) -> list[Value] | None:
+        if node.outputs[0].ndim != 4 or any(v.ndim not in (0, 4) for v in node.inputs):
+            return None
+        return list(apply_op(self, [last(v) if v.ndim else plain(v) for v in node.inputs], p).outputs)
 
     def lower(self, p: Any, node: Any, emit: Any) -> None:
         lower_group([node], outside_inputs([node]), node.outputs, node.outputs, emit)

@@ -33,6 +33,7 @@ class Executor:
         group2ctx: Mapping[str, Context] | None = None,
         shared_exec: Executor | None = None,
         options: Options | None = None,
+        output_types: Sequence[tuple[Any, Any]] | None = None,
     ):
         self._symbol = symbol
         self._ctx = ctx
@@ -49,7 +50,7 @@ class Executor:
         self._monitor_all = False
         self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
         self._head_grads_are_ones = False
-        self._make_outputs()
+        self._make_outputs(output_types)
 
     # ---- arrays -----------------------------------------------------------------------------------------------------
 
@@ -69,19 +70,19 @@ class Executor:
     def output_dict(self) -> dict[str, NDArray]:
         return dict(zip(self._symbol.list_outputs(), self.outputs, strict=True))
 
-    def _make_outputs(self) -> None:
+    def _make_outputs(self, types: Sequence[tuple[Any, Any]] | None = None) -> None:
         heads = self._heads()
-        shapes = {n: a.shape for n, a in (self.arg_dict | self.aux_dict).items()}
-        dtypes = {n: dtype_name(a.dtype) for n, a in (self.arg_dict | self.aux_dict).items()}
-        found = infer_types(heads, shapes, dtypes)
+        if types is None:
+            shapes = {n: a.shape for n, a in (self.arg_dict | self.aux_dict).items()}
+            dtypes = {n: dtype_name(a.dtype) for n, a in (self.arg_dict | self.aux_dict).items()}
+            found = infer_types(heads, shapes, dtypes)
+            types = [(found.shapes[node][index], found.dtypes[node][index]) for node, index in heads]
         self._all_outputs = []
-        for node, index in heads:
-            group = node.attrs.get("__ctx_group__")
-            shape = found.shapes[node][index]
+        for (node, index), (shape, dtype) in zip(heads, types, strict=True):
             if not known(shape):
                 raise ShapeError(f"the shape of output {node.name}[{index}] cannot be inferred from the bound arrays")
-            ctx = self._groups.get(group, self._ctx)
-            self._all_outputs.append(empty(shape, ctx, found.dtypes[node][index]))
+            ctx = self._groups.get(node.attrs.get("__ctx_group__"), self._ctx)
+            self._all_outputs.append(empty(shape, ctx, dtype))
         self.outputs = self._all_outputs[: len(self._symbol._heads)]
 
     def _heads(self) -> list:
@@ -328,7 +329,8 @@ class Executor:
         for name in states:
             old = shared_exec.aux_dict.get(name) if shared_exec else None
             aux[name] = make(name, graph.auxiliary[name], old)
-        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options)
+        types = [(v.shape, v.dtype) for v in graph.outputs]
+        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options, types)
 
     @classmethod
     def bind(

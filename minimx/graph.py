@@ -238,8 +238,9 @@ def topological(roots: Iterable[Value]) -> list[Node]:
 
 
 def _in_order(node: Node) -> Sequence[Value]:
-    if any(v.node.late for v in node.inputs):
-        return sorted(node.inputs, key=lambda v: v.node.late)
+    for value in node.inputs:
+        if value.node.late:
+            return sorted(node.inputs, key=lambda v: v.node.late)
     return node.inputs
 
 

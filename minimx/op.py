@@ -131,6 +131,20 @@ class Op:
         """New values for inputs that the operator changes in training (moving statistics, optimizer states)."""
         return {}
 
+    def wants_channels_last(self, node: Node) -> bool:
+        """Whether the node is faster on images with the channels last, so much that moving them pays (layout pass)."""
+        return False
+
+    def channels_last(
+        self, p: Any, node: Node, last: Callable[[Value], Value], plain: Callable[[Value], Value]
+    ) -> list[Value] | None:
+        """The outputs, images among them with their channels last, from inputs in either form; None if there is no way."""
+        return None
+
+    def moves_output(self, node: Node) -> bool:
+        """Whether `channels_last` gives outputs of four dimensions as images with the channels last."""
+        return True
+
     def lower(self, p: Any, node: Node, emit: Emit) -> None:
         """Names the kernels that compute the node and fills their arguments."""
         raise NotImplementedError(f"{self.name}: lower")
@@ -205,6 +219,8 @@ def unify(a: Shape, b: Shape, what: str = "shapes") -> Shape:
     """The one shape that both describe."""
     if a is None or b is None:
         return b if a is None else a
+    if a == b:
+        return a
     if len(a) != len(b):
         raise ShapeError(f"{what} {a} and {b} have different numbers of dimensions")
     merged = []
@@ -244,6 +260,10 @@ def normalize_axis(axis: int, ndim: int, what: str = "axis") -> int:
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{what} {axis} is out of range for {ndim} dimensions")
     return axis % ndim
+
+
+# Where the axes of an image with its channels second are when they are last.
+LAST_AXES = (0, 3, 1, 2)
 
 
 def product(dims: Sequence[int]) -> int:

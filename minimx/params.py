@@ -19,10 +19,15 @@ class Param:
 
     kind = "value"
     annotation = "Any"
+    optional = False  # None is a legal value although it is not the default
 
     def __init__(self, default: Any = REQUIRED, doc: str = ""):
         self.default = default
         self.doc = doc
+
+    @property
+    def nullable(self) -> bool:
+        return self.optional or self.default is None
 
     @property
     def required(self) -> bool:
@@ -31,7 +36,7 @@ class Param:
     def parse(self, value: Any) -> Any:
         """The typed value; raises ValueError with what is allowed when it cannot be one."""
         if value is None or (isinstance(value, str) and value == "None"):
-            if self.default is None:
+            if self.nullable:
                 return None
             raise ValueError(self.allowed())
         return self.convert(value)
@@ -40,13 +45,21 @@ class Param:
         raise NotImplementedError(type(self).__name__)
 
     def allowed(self) -> str:
-        return self.kind + (" or None" if self.default is None else "")
+        return self.kind + (" or None" if self.nullable else "")
 
 
 class _Number(Param):
-    def __init__(self, default: Any = REQUIRED, doc: str = "", *, min: float | None = None, max: float | None = None):
+    def __init__(
+        self,
+        default: Any = REQUIRED,
+        doc: str = "",
+        *,
+        min: float | None = None,
+        max: float | None = None,
+        optional: bool = False,
+    ):
         super().__init__(default, doc)
-        self.min, self.max = min, max
+        self.min, self.max, self.optional = min, max, optional
 
     def check(self, value: Any) -> Any:
         if (self.min is not None and value < self.min) or (self.max is not None and value > self.max):

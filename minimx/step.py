@@ -9,7 +9,7 @@ import numpy as np
 from .base import GraphError, ShapeError, dtype_name
 from .compile import Options, compile_graph, differentiate, link_graph
 from .executor import Executor, bind_array, host_view
-from .ndarray import NDArray, zeros
+from .ndarray import NDArray, ones, zeros
 from .passes.update import Rule, update
 
 
@@ -41,8 +41,11 @@ class TrainStep:
                 made = getattr(self, kind)[name] = zeros(value.shape, executor._ctx, value.dtype)
                 bind_array(compiled, ("aux", name), made)
         executor.bind_arrays(compiled)
+        for i, output in enumerate(self.outputs):  # of outputs that are no losses
+            bind_array(compiled, ("head_grad", i), ones(output.shape, output.context, output.dtype))
         # Host arrays are fed through NumPy views: the cheapest copy there is.
-        self._views = {n: (host_view(a), a.shape) for n, a in self.arguments.items() if a.context.device_type != "gpu"}
+        inputs = {n: a for n, a in self.arguments.items() if executor._grad_req[n] == "null"}
+        self._views = {n: (host_view(a), a.shape) for n, a in inputs.items() if a.context.device_type != "gpu"}
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
         views = self._views

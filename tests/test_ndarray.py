@@ -466,3 +466,20 @@ def test_random_arrays():
         mx.nd.random.uniform(0, mx.nd.ones((2,)))
     with pytest.raises(ValueError, match="integer"):
         mx.random.seed("a")
+
+
+@pytest.mark.parametrize("bins, limits", [(7, None), (3, (-1, 2)), ([-1.0, 0.5, 0.75, 2.0], None)])
+def test_histogram_is_numpys(bins, limits):
+    x = np.random.default_rng(0).normal(size=(30, 40))
+    given = mx.nd.array(bins, dtype="float64") if isinstance(bins, list) else bins
+    counts, edges = mx.nd.histogram(mx.nd.array(x, dtype="float64"), given, limits)
+    want = np.histogram(x, bins, limits)
+    np.testing.assert_array_equal(counts.asnumpy(), want[0])
+    np.testing.assert_allclose(edges.asnumpy(), want[1], rtol=1e-12)
+
+
+def test_histogram_of_equal_and_of_infinite_numbers():
+    counts, edges = mx.nd.histogram(mx.nd.full((4,), 2), 2)
+    assert counts.asnumpy().tolist() == [0, 4] and edges.asnumpy().tolist() == [1.5, 2, 2.5]
+    with pytest.raises(ValueError, match="histogram: numbers from 1.0 to inf need a range"):
+        mx.nd.histogram(mx.nd.array([1, np.inf]), 3)

@@ -99,6 +99,32 @@ def test_a_step_goes_on_from_an_updaters_states():
         compare(case, executor.arg_dict[n], record[f"w2_{n}"], n)
 
 
+def test_a_step_notices_every_change_of_its_optimizer():
+    """Numbers are written again only when something changes, and then always."""
+
+    def moved():
+        before = executor.arg_dict[name].asnumpy()
+        step(**{f"slope_{n}": np.ones(INPUTS[f"w0_{n}"].shape, np.float32) for n in NAMES})
+        return float((before - executor.arg_dict[name].asnumpy()).mean())
+
+    name = NAMES[0]
+    executor = recorded_gradients()
+    optimizer = mx.optimizer.create("sgd", learning_rate=0.5, param_idx2name=dict(enumerate(NAMES)), wd=0.0)
+    step = mx.optimizer.OptimizerStep(executor, optimizer)
+    assert moved() == pytest.approx(0.5, rel=1e-5)
+    assert moved() == pytest.approx(0.5, rel=1e-5)
+    optimizer.set_learning_rate(0.25)
+    assert moved() == pytest.approx(0.25, rel=1e-5)
+    optimizer.lr_mult[name] = 2.0
+    assert moved() == pytest.approx(0.5, rel=1e-5)
+    optimizer.rescale_grad = 0.5
+    assert moved() == pytest.approx(0.25, rel=1e-5)
+    assert optimizer.num_update == 5
+    optimizer.lr_scheduler = mx.lr_scheduler.FactorScheduler(1, 0.5, base_lr=1.0)
+    first = moved()
+    assert moved() == pytest.approx(first / 2, rel=1e-5)
+
+
 FUSED = [n for n in RECORDED if not n.startswith(("lamb", "lars", "dcasgd"))]
 
 

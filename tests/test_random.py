@@ -170,3 +170,90 @@ def test_rrelu_slopes():
     executor.backward(mx.nd.ones((N,)))
     np.testing.assert_array_equal(executor.grad_dict["x"].asnumpy(), slopes)
     np.testing.assert_allclose(executor.forward(is_train=False)[0].asnumpy(), -0.4, rtol=1e-6)
+
+
+def test_zipfian_classes():
+    true = mx.nd.array([3, 0])
+    drawn, expected_true, expected_drawn = mx.nd.contrib.rand_zipfian(true, N, 50)
+    assert drawn.dtype == np.int64 and drawn.shape == (N,)
+    classes = drawn.asnumpy()
+    assert classes.min() == 0 and classes.max() == 49
+    chances = np.log(np.arange(2, 52) / np.arange(1, 51)) / np.log(51)
+    np.testing.assert_allclose(expected_true.asnumpy(), N * chances[[3, 0]], rtol=1e-12)
+    np.testing.assert_allclose(expected_drawn.asnumpy(), N * chances[classes], rtol=1e-12)
+    counts = np.bincount(classes, minlength=50)
+    assert np.all(np.abs(counts - N * chances) < 5 * np.sqrt(N * chances))
+
+
+LIKE = [
+    ("_random_uniform_like", {"low": -1.0, "high": 4.0}, stats.uniform(-1, 5)),
+    ("_random_normal_like", {"loc": 2.0, "scale": 0.5}, stats.norm(2, 0.5)),
+    ("_random_exponential_like", {"lam": 4.0}, stats.expon(scale=0.25)),
+    ("_random_gamma_like", {"alpha": 3.0, "beta": 0.5}, stats.gamma(3, scale=0.5)),
+]
+
+
+@pytest.mark.parametrize("op, params, distribution", LIKE)
+def test_like_is_the_same_distribution(op, params, distribution):
+    x = getattr(mx.nd._internal, op)(mx.nd.zeros((N,)), **params).asnumpy()
+    assert stats.kstest(x, distribution.cdf).pvalue > 1e-3
+
+
+SAMPLED = [
+    ("sample_exponential", [0.5, 4.0], [], lambda lam: stats.expon(scale=1 / lam)),
+    ("sample_gamma", [0.4, 3.0], [2.0, 0.5], lambda a, b: stats.gamma(a, scale=b)),
+    ("sample_uniform", [-1.0, 2.0], [1.0, 2.5], lambda a, b: stats.uniform(a, b - a)),
+    ("sample_normal", [-1.0, 2.0], [1.0, 2.5], stats.norm),
+]
+
+
+@pytest.mark.parametrize("op, first, second, distribution", SAMPLED)
+def test_distributions_with_parameters_as_arrays(op, first, second, distribution):
+    x = getattr(mx.nd, op)(*(mx.nd.array(v) for v in (first, second) if v), shape=(4000,)).asnumpy()
+    for i, row in enumerate(x):
+        parameters = [v[i] for v in (first, second) if v]
+        assert stats.kstest(row, distribution(*parameters).cdf).pvalue > 1e-3
+
+
+COUNTS = [
+    ("sample_negative_binomial", [3.0, 2.0], [0.4, 0.7], stats.nbinom),
+    ("sample_generalized_negative_binomial", [2.0, 5.0], [0.5, 0.2], lambda m, a: stats.nbinom(1 / a, 1 / (m * a + 1))),
+    ("sample_poisson", [0.7, 9.0], [], stats.poisson),
+]
+
+
+@pytest.mark.parametrize("op, first, second, distribution", COUNTS)
+def test_counts_with_parameters_as_arrays(op, first, second, distribution):
+    x = getattr(mx.nd, op)(*(mx.nd.array(v) for v in (first, second) if v), shape=(N,)).asnumpy()
+    for i, row in enumerate(x):
+        found = distribution(*(v[i] for v in (first, second) if v))
+        for value in range(12):
+            p = found.cdf(value)
+            assert abs((row <= value).mean() - p) <= 4.5 * np.sqrt(p * (1 - p) / N)
+
+
+def test_streams_do_not_depend_on_threads():
+    """Everything that is drawn, drawn again with another number of threads."""
+
+    def everything():
+        _core.seed(3)
+        mean = mx.nd.array([0.5, 4.0])
+        shuffled = mx.nd.random.shuffle(mx.nd.arange(3000))
+        chosen = mx.nd.random.multinomial(mx.nd.softmax(mx.nd.arange(7)), shape=(5000,))
+        drawn = [drawn_array(op, **params) for op, params, _ in (*CONTINUOUS, *DISCRETE)]
+        return [*drawn, mx.nd.sample_poisson(mean, shape=(5000,)), shuffled, chosen]
+
+    def drawn_array(op, **params):
+        return getattr(mx.nd._internal, op)(shape=(N,), **params)
+
+    before = _core.thread_count()
+    try:
+        results = []
+        for threads in (before, 1, 3):
+            _core.set_thread_count(threads)
+            results.append([a.asnumpy() for a in everything()])
+    finally:
+        _core.set_thread_count(before)
+    for first, *others in zip(*results, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(first, other)

@@ -23,26 +23,29 @@ struct GatherArgs {
 };
 MINIMX_ARGS(GatherArgs, outer, axis, inner, count, mode)
 
-// pick. Buffers: data (outer, axis, inner), indices (outer, inner), out (outer, inner).
-// out[o, i] = data[o, indices[o, i], i].
+// pick. Buffers: data (outer, axis, inner), indices (outer, count, inner), out (outer, count, inner).
+// out[o, c, i] = data[o, indices[o, c, i], i].
 struct PickArgs {
   int64_t outer;
   int64_t axis;
+  int64_t count;
   int64_t inner;
   int64_t mode;
 };
-MINIMX_ARGS(PickArgs, outer, axis, inner, mode)
+MINIMX_ARGS(PickArgs, outer, axis, count, inner, mode)
 
-// place, the gradient of pick. Buffers: values (outer, inner), indices (outer, inner), out (outer, axis, inner).
-// out[o, indices[o, i], i] = values[o, i]; the rest becomes zero, or with keep = 1 stays what it was.
+// place, the gradient of pick where no two indices[o, :, i] are equal. Buffers: values (outer, count, inner), indices
+// (outer, count, inner), out (outer, axis, inner).
+// out[o, indices[o, c, i], i] = values[o, c, i]; the rest becomes zero, or with keep = 1 stays what it was.
 struct PlaceArgs {
   int64_t outer;
   int64_t axis;
+  int64_t count;
   int64_t inner;
   int64_t mode;
   int64_t keep;
 };
-MINIMX_ARGS(PlaceArgs, outer, axis, inner, mode, keep)
+MINIMX_ARGS(PlaceArgs, outer, axis, count, inner, mode, keep)
 
 // one_hot. Buffers: indices (count), out (count, depth). The bits `on` stand at the index, `off` elsewhere; an index
 // out of range gives a row of `off`.

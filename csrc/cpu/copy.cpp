@@ -11,13 +11,15 @@ namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
-constexpr int kMaxDims = 34;  // 32 and two of length one, so that there is always an inner pair
+constexpr int kMaxDims = 34;                         // 32 and two of length one, so that there is always an inner pair
+constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 struct Dim {
   int64_t size, in, out;
 };
 struct Walk {
   int n = 0;
+  bool streams = false;  // whether transposes write past the caches
   Dim dims[kMaxDims];
 };
 
@@ -127,7 +129,24 @@ struct LanesOf<T, 8> : Lanes<T, 0, 1, 2, 3, 4, 5, 6, 7> {};
 template <class T>
 struct LanesOf<T, 16> : Lanes<T, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> {};
 
+// Writes a row past the caches where the level can; `to` is aligned to it.
 template <class T>
+inline void stream_row(T* to, Row<T> row) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof row == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)row);
+#endif
+#if defined(__AVX2__)
+  if constexpr (sizeof row == 32) return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)row);
+#endif
+  *reinterpret_cast<typename RowOf<T>::unaligned*>(to) = row;
+}
+inline void finish_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
+template <class T, bool Stream>
 inline void transpose_block(const T* in, int64_t in_stride, T* out, int64_t out_stride) {
   constexpr int B = kBlock<T>;
   Row<T> r[B];
@@ -136,7 +155,11 @@ inline void transpose_block(const T* in, int64_t in_stride, T* out, int64_t out_
   LanesOf<T, B>::turn_groups(r);
   LanesOf<T, B>::template swap_groups<LanesOf<T, B>::L>(r);
 #pragma GCC unroll 16
-  for (int i = 0; i < B; ++i) *reinterpret_cast<typename RowOf<T>::unaligned*>(out + i * out_stride) = r[i];
+  for (int i = 0; i < B; ++i)
+    if (Stream)
+      stream_row<T>(out + i * out_stride, r[i]);
+    else
+      *reinterpret_cast<typename RowOf<T>::unaligned*>(out + i * out_stride) = r[i];
 }
 
 template <class T>
@@ -150,19 +173,30 @@ inline void transpose_scalar(const T* in, int64_t in_stride, T* out, int64_t out
   }
 }
 
-// out[j·out_stride + i] = in[i·in_stride + j]. Strips of one cache line of output, so that a line that has been fetched
-// for writing is finished before it can be evicted; rows are read in order.
-template <class T>
-void transpose(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
+// The blocks of a transpose. Strips of one cache line of output, so that a line that has been fetched for writing is
+// finished before it can be evicted; rows are read in order.
+template <class T, bool Stream>
+void transpose_blocks(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
   constexpr int B = kBlock<T>;
   constexpr int kStrip = 64 / sizeof(T) < B ? B : 64 / sizeof(T);
-  const int64_t whole_rows = rows - rows % B, whole_cols = cols - cols % B;
-  for (int64_t i0 = 0; i0 < whole_rows; i0 += kStrip) {
-    const int64_t i1 = i0 + kStrip < whole_rows ? i0 + kStrip : whole_rows;
-    for (int64_t j = 0; j < whole_cols; j += B)
+  for (int64_t i0 = 0; i0 < rows; i0 += kStrip) {
+    const int64_t i1 = i0 + kStrip < rows ? i0 + kStrip : rows;
+    for (int64_t j = 0; j < cols; j += B)
       for (int64_t i = i0; i < i1; i += B)
-        transpose_block(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+        transpose_block<T, Stream>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
   }
+}
+
+// out[j·out_stride + i] = in[i·in_stride + j].
+template <class T>
+void transpose(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols, bool stream) {
+  constexpr int B = kBlock<T>;
+  const int64_t whole_rows = rows - rows % B, whole_cols = cols - cols % B;
+  const auto place = reinterpret_cast<uintptr_t>(out) | static_cast<uintptr_t>(out_stride) * sizeof(T);
+  if (stream && place % sizeof(Row<T>) == 0)
+    transpose_blocks<T, true>(in, in_stride, out, out_stride, whole_rows, whole_cols);
+  else
+    transpose_blocks<T, false>(in, in_stride, out, out_stride, whole_rows, whole_cols);
   if (whole_cols < cols)
     transpose_scalar(in + whole_cols, in_stride, out + whole_cols * out_stride, out_stride, whole_rows,
                      cols - whole_cols);
@@ -174,11 +208,11 @@ void transpose(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64
 
 // The two inner dimensions.
 template <class T>
-void copy_plane(const Dim& row, const Dim& col, const T* in, T* out) {
+void copy_plane(const Dim& row, const Dim& col, const T* in, T* out, bool stream) {
   if (col.in == 1 && col.out == 1) {
     for (int64_t i = 0; i < row.size; ++i) copy_run(out + i * row.out, in + i * row.in, col.size);
   } else if (row.in == 1 && col.out == 1) {
-    transpose(in, col.in, out, row.out, col.size, row.size);
+    transpose(in, col.in, out, row.out, col.size, row.size, stream);
   } else if (col.in == 0 && col.out == 1) {
     for (int64_t i = 0; i < row.size; ++i) fill_run(out + i * row.out, col.size, in[i * row.in]);
   } else if (col.out == 1) {
@@ -200,7 +234,7 @@ template <class T>
 void copy_walk(const Walk& w, const T* in, T* out) {
   int64_t index[kMaxDims] = {};
   for (;;) {
-    copy_plane(w.dims[w.n - 2], w.dims[w.n - 1], in, out);
+    copy_plane(w.dims[w.n - 2], w.dims[w.n - 1], in, out, w.streams);
     int d = w.n - 3;
     for (; d >= 0; --d) {
       in += w.dims[d].in;
@@ -210,8 +244,9 @@ void copy_walk(const Walk& w, const T* in, T* out) {
       out -= w.dims[d].out * w.dims[d].size;
       index[d] = 0;
     }
-    if (d < 0) return;
+    if (d < 0) break;
   }
+  if (w.streams) finish_streams();
 }
 
 template <class T>
@@ -230,6 +265,7 @@ void copy_parallel(Walk w, const T* in, T* out, const Context& context) {
         for (int e = d; e < w.n - 2; ++e) w.dims[e] = w.dims[e + 1];
         w.dims[w.n - 2] = moved;
       }
+  w.streams = elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
   const int64_t wanted = pieces(context, 2 * elements * static_cast<int64_t>(sizeof(T)));
   if (wanted <= 1) return copy_walk(w, in, out);
   int cut = 0;

@@ -129,9 +129,13 @@ void scatter_add(const GatherArgs& a, void* const* buffers, const Context& conte
 
 template <class T>
 void gather_nd(const GatherNdArgs& a, void* const* buffers, const Context& context) {
-  const NdRows row{static_cast<const int64_t*>(buffers[1]), a.dims, a.count};
-  gather_rows(static_cast<const T*>(buffers[0]), static_cast<T*>(buffers[2]), 1, product(a.dims), a.count, a.inner, row,
-              context);
+  const auto* indices = static_cast<const int64_t*>(buffers[1]);
+  const auto run = [&](const auto& row) {
+    gather_rows(static_cast<const T*>(buffers[0]), static_cast<T*>(buffers[2]), 1, product(a.dims), a.count, a.inner,
+                row, context);
+  };
+  if (a.dims.n == 1) return run(AxisRows{indices, a.dims[0], kWrap});
+  run(NdRows{indices, a.dims, a.count});
 }
 
 template <class Combine, class T>
@@ -156,17 +160,19 @@ void pick(const PickArgs& a, void* const* buffers, const Context& context) {
   const T* data = static_cast<const T*>(buffers[0]);
   const int64_t* indices = static_cast<const int64_t*>(buffers[1]);
   T* out = static_cast<T*>(buffers[2]);
-  const int64_t total = a.outer * a.inner, tasks = pieces(context, total * 64);
+  const int64_t rows = a.outer * a.count, total = rows * a.inner, tasks = pieces(context, total * 64);
   parallel(context, tasks, [&](int64_t task, int) {
     int64_t at = total * task / tasks;
     const int64_t end = total * (task + 1) / tasks;
-    int64_t o = at / a.inner, i = at % a.inner;
+    int64_t row = at / a.inner, i = at % a.inner;
+    int64_t o = row / a.count, c = row % a.count;
     for (; at < end; ++at) {
       out[at] = data[(o * a.axis + valid(indices[at], a.axis, a.mode)) * a.inner + i];
-      if (++i == a.inner) {
-        i = 0;
-        ++o;
-      }
+      if (++i < a.inner) continue;
+      i = 0;
+      if (++c < a.count) continue;
+      c = 0;
+      ++o;
     }
   });
 }
@@ -179,15 +185,18 @@ void place(const PlaceArgs& a, void* const* buffers, const Context& context) {
   const int64_t block = a.axis * a.inner;
   if (block == 0) return;
   const int64_t work =
-      pieces(context, a.outer * (a.inner * 64 + (a.keep ? 0 : block * static_cast<int64_t>(sizeof(T)))));
+      pieces(context, a.outer * (a.count * a.inner * 64 + (a.keep ? 0 : block * static_cast<int64_t>(sizeof(T)))));
   const int64_t tasks = work < a.outer ? work : a.outer;
   parallel(context, tasks, [&](int64_t task, int) {
     const int64_t first = a.outer * task / tasks, last = a.outer * (task + 1) / tasks;
     for (int64_t o = first; o < last; ++o) {
       T* to = out + o * block;
       if (!a.keep) fill_run(to, block, T{});
-      for (int64_t i = 0; i < a.inner; ++i)
-        to[valid(indices[o * a.inner + i], a.axis, a.mode) * a.inner + i] = values[o * a.inner + i];
+      for (int64_t c = 0; c < a.count; ++c) {
+        const int64_t row = (o * a.count + c) * a.inner;
+        for (int64_t i = 0; i < a.inner; ++i)
+          to[valid(indices[row + i], a.axis, a.mode) * a.inner + i] = values[row + i];
+      }
     }
   });
 }

@@ -1,8 +1,8 @@
 // softmax: distributions along one axis, and their gradients.
 //
 // With inner = 1 a distribution is a run of memory and stays in the first-level cache between the passes over it
-// (largest element, exponentials and their sum, division). Otherwise a tile of neighbouring distributions is worked on
-// row by row, so that memory is still walked along its runs.
+// (largest element, exponentials and their sum, division). Otherwise neighbouring distributions are worked on row by
+// row, so that memory is still walked along its runs, and as few times as possible.
 #include "../args/softmax.h"
 
 #include "fold.h"
@@ -14,7 +14,6 @@ namespace MINIMX_LEVEL {
 namespace {
 
 constexpr int64_t kTaskElements = 1 << 13;  // work worth handing to a thread
-constexpr int64_t kTileElements = 1 << 15;  // what a tile may hold to stay in the second-level cache
 constexpr int kMaxTile = 512;               // columns
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -111,8 +110,9 @@ struct ColumnSums {
 // Tiles of columns: runs body(first element of the tile, width, outer index, first column) for each of them.
 template <class T, class Body>
 void each_tile(int64_t outer, int64_t n, int64_t inner, const Context& context, const Body& body) {
-  int64_t width = kTileElements / (n + 1) / kLanes<T> * kLanes<T>;
-  width = width < kLanes<T> ? kLanes<T> : least(width, kMaxTile);
+  // Wide enough for memory to be read in runs, narrow enough for every thread to have some.
+  int64_t width = kMaxTile;
+  while (width > 64 && outer * (inner / width) < 4 * context.threads) width /= 2;
   width = least(width, inner);
   const int64_t tiles = (inner + width - 1) / width, units = outer * tiles;
   const int64_t group = outer * n * inner < 2 * kTaskElements ? units : 1 + kTaskElements / (n * width + 1);
@@ -124,47 +124,61 @@ void each_tile(int64_t outer, int64_t n, int64_t inner, const Context& context, 
   });
 }
 
-template <class T, bool Log>
+// The largest elements of some columns so far, and the sums of exponentials relative to them.
+template <class T>
+struct Columns {
+  T top[kMaxTile + kLanes<T>], sum[kMaxTile + kLanes<T>], rows[kMaxTile + kLanes<T>];
+};
+
+// Takes Count rows from row i on into account: `x` is the first of them. What is behind a column's rows takes no part.
+template <int Count, bool Lengths, class T>
+inline void add_rows(Columns<T>& columns, const T* x, int64_t i, int64_t inner, int64_t width, Vec<T> scale) {
+  const Vec<T> lowest = splat(-static_cast<T>(__builtin_inff()));
+  each_vector<T>(width, [&](int64_t c, int lanes) {
+    Vec<T> v[Count];
+    const Vec<T> before = load<T>(columns.top + c), rows = load<T>(columns.rows + c);
+    Vec<T> top = before, sum{};
+    for (int r = 0; r < Count; ++r) {
+      v[r] = read(x + r * inner + c, lanes) * scale;
+      if (Lengths) v[r] = splat(static_cast<T>(i + r)) < rows ? v[r] : lowest;
+      top = vmax(top, v[r]);
+    }
+    for (int r = 0; r < Count; ++r) sum += vexp(v[r] - top);
+    store<T>(columns.sum + c, load<T>(columns.sum + c) * vexp(before - top) + sum);
+    store<T>(columns.top + c, top);
+  });
+}
+
+// One pass for the sums, one for the results: rows that lie far apart in memory do not stay in a cache.
+template <class T, bool Log, bool Lengths>
 void softmax_columns(const SoftmaxArgs& a, const T* data, const int64_t* length, T* out, const Context& context) {
-  const T scale = static_cast<T>(a.scale);
-  const Vec<T> s = splat(scale), lowest = splat(-static_cast<T>(__builtin_inff()));
+  constexpr int kRows = 8;
+  const Vec<T> s = splat(static_cast<T>(a.scale));
+  const Vec<T> start = splat(static_cast<T>(sizeof(T) == 4 ? -__FLT_MAX__ : -__DBL_MAX__));
   each_tile<T>(a.outer, a.n, a.inner, context, [&](int64_t at, int64_t width, int64_t o, int64_t left) {
-    T top[kMaxTile + kLanes<T>], rows[kMaxTile + kLanes<T>];
-    ColumnSums<T> sums(width);
-    T* sum = sums.total;
+    Columns<T> columns;
     const T* x = data + at;
     T* y = out + at;
-    for (int64_t c = 0; c < width; ++c)
-      rows[c] = length ? static_cast<T>(length[o * a.inner + left + c]) : static_cast<T>(a.n);
-    each_vector<T>(width, [&](int64_t c, int) { store<T>(top + c, lowest); });
-    for (int64_t i = 0; i < a.n; ++i) {
-      const Vec<T> row = splat(static_cast<T>(i));
-      each_vector<T>(width, [&](int64_t c, int lanes) {
-        const Vec<T> v = read(x + i * a.inner + c, lanes) * s;
-        store<T>(top + c, vmax(load<T>(top + c), row < load<T>(rows + c) ? v : lowest));
-      });
-    }
-    for (int64_t i = 0; i < a.n; ++i) {
-      const Vec<T> row = splat(static_cast<T>(i));
-      each_vector<T>(width, [&](int64_t c, int lanes) {
-        const Vec<T> e = vexp(read(x + i * a.inner + c, lanes) * s - load<T>(top + c));
-        const Vec<T> v = row < load<T>(rows + c) ? e : Vec<T>{};
-        if (!Log) write(y + i * a.inner + c, v, lanes);
-        sums.add(c, v);
-      });
-      sums.end_row(i, a.n, width);
-    }
+    if (Lengths)
+      for (int64_t c = 0; c < width; ++c) columns.rows[c] = static_cast<T>(length[o * a.inner + left + c]);
     each_vector<T>(width, [&](int64_t c, int) {
-      const Vec<T> v = load<T>(sum + c);
-      store<T>(sum + c, Log ? vlog(v) : 1 / v);
+      store<T>(columns.top + c, start);
+      store<T>(columns.sum + c, Vec<T>{});
     });
-    for (int64_t i = 0; i < a.n; ++i) {
-      const Vec<T> row = splat(static_cast<T>(i));
+    int64_t i = 0;
+    for (; i + kRows <= a.n; i += kRows) add_rows<kRows, Lengths>(columns, x + i * a.inner, i, a.inner, width, s);
+    for (; i < a.n; ++i) add_rows<1, Lengths>(columns, x + i * a.inner, i, a.inner, width, s);
+    each_vector<T>(width, [&](int64_t c, int) {
+      const Vec<T> v = load<T>(columns.sum + c);
+      store<T>(columns.sum + c, Log ? vlog(v) : 1 / v);
+    });
+    for (i = 0; i < a.n; ++i) {
       each_vector<T>(width, [&](int64_t c, int lanes) {
         const int64_t k = i * a.inner + c;
-        const Vec<T> v =
-            Log ? read(x + k, lanes) * s - load<T>(top + c) - load<T>(sum + c) : read(y + k, lanes) * load<T>(sum + c);
-        write(y + k, row < load<T>(rows + c) ? v : Vec<T>{}, lanes);
+        const Vec<T> rest = read(x + k, lanes) * s - load<T>(columns.top + c), sum = load<T>(columns.sum + c);
+        Vec<T> v = Log ? rest - sum : vexp(rest) * sum;
+        if (Lengths) v = splat(static_cast<T>(i)) < load<T>(columns.rows + c) ? v : Vec<T>{};
+        write(y + k, v, lanes);
       });
     }
   });
@@ -208,7 +222,8 @@ void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context)
   const int64_t* length = static_cast<const int64_t*>(buffers[1]);
   T* out = static_cast<T*>(buffers[2]);
   if (a.outer * a.n * a.inner == 0) return;
-  if (a.inner > 1) return softmax_columns<T, Log>(a, data, length, out, context);
+  if (a.inner > 1 && length) return softmax_columns<T, Log, true>(a, data, length, out, context);
+  if (a.inner > 1) return softmax_columns<T, Log, false>(a, data, length, out, context);
   constexpr int64_t lanes = kLanes<T>;
   if (!length && a.n <= 2 * lanes && a.outer >= lanes) {
     each_row((a.outer + lanes - 1) / lanes, a.n * lanes, context, [&](int64_t group) {

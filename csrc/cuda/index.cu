@@ -123,21 +123,24 @@ void scatter_nd_add(const ScatterNdArgs& a, void* const* buffers, const Context&
 
 template <class T>
 __global__ void pick_each(const T* data, const int64_t* indices, T* out, PickArgs a) {
-  for (int64_t at = first_item(); at < a.outer * a.inner; at += item_stride())
-    out[at] = data[(at / a.inner * a.axis + valid(indices[at], a.axis, a.mode)) * a.inner + at % a.inner];
+  const int64_t row = a.count * a.inner;
+  for (int64_t at = first_item(); at < a.outer * row; at += item_stride())
+    out[at] = data[(at / row * a.axis + valid(indices[at], a.axis, a.mode)) * a.inner + at % a.inner];
 }
 template <class T>
 void pick(const PickArgs& a, void* const* buffers, const Context& context) {
-  if (a.outer * a.inner == 0) return;
+  const int64_t total = a.outer * a.count * a.inner;
+  if (total == 0) return;
   const auto kernel = pick_each<T>;
-  LAUNCH(kernel, blocks_for(a.outer * a.inner), kThreads, 0, context)
+  LAUNCH(kernel, blocks_for(total), kThreads, 0, context)
   (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), output<T>(buffers, 2, context), a);
 }
 
 template <class T>
 __global__ void place_each(const T* values, const int64_t* indices, T* out, PlaceArgs a) {
-  for (int64_t at = first_item(); at < a.outer * a.inner; at += item_stride())
-    out[(at / a.inner * a.axis + valid(indices[at], a.axis, a.mode)) * a.inner + at % a.inner] = values[at];
+  const int64_t row = a.count * a.inner;
+  for (int64_t at = first_item(); at < a.outer * row; at += item_stride())
+    out[(at / row * a.axis + valid(indices[at], a.axis, a.mode)) * a.inner + at % a.inner] = values[at];
 }
 template <class T>
 void place(const PlaceArgs& a, void* const* buffers, const Context& context) {
@@ -145,7 +148,7 @@ void place(const PlaceArgs& a, void* const* buffers, const Context& context) {
   T* out = output<T>(buffers, 2, context);
   if (!a.keep) launch_set_all(out, T(0), a.outer * a.axis * a.inner, context);
   const auto kernel = place_each<T>;
-  LAUNCH(kernel, blocks_for(a.outer * a.inner), kThreads, 0, context)
+  LAUNCH(kernel, blocks_for(a.outer * a.count * a.inner), kThreads, 0, context)
   (input<T>(buffers, 0, context), input<int64_t>(buffers, 1, context), out, a);
 }
 

@@ -35,10 +35,10 @@ def _written(namespace: str) -> dict[str, Any]:
         functions = {name: getattr(random, name) for name in random.__all__ if name != "seed"}
         return {**functions, "current_context": current_context}
     if namespace == "contrib":
-        from ..contrib_functions import FUNCTIONS
+        from .. import contrib_arrays, contrib_functions
         from .masking import boolean_mask
 
-        return {**FUNCTIONS, "boolean_mask": boolean_mask}
+        return {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS, "boolean_mask": boolean_mask}
     return {}
 
 

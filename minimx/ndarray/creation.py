@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -182,12 +183,17 @@ def histogram(
     a: NDArray, bins: int | NDArray = 10, range: tuple[float, float] | None = None
 ) -> list[NDArray] | tuple[NDArray, NDArray]:
     """Counts of values per bin, and the edges of the bins."""
-    given = bins.asnumpy() if isinstance(bins, NDArray) else bins
-    counts, edges = np.histogram(a.asnumpy().astype(np.float64), given, range)
-    limits = array(edges, a.context, bins.dtype if isinstance(bins, NDArray) else a.dtype)
-    if range is None and not isinstance(bins, NDArray):  # MXNet leaves this case to NumPy
-        return array(counts, a.context), limits
-    return [array(counts, a.context, np.int64), limits]
+    if isinstance(bins, NDArray):
+        return invoke("_histogram", [a, bins], {})
+    if range is not None:
+        return invoke("_histogram", [a], {"bin_cnt": bins, "range": tuple(range)})
+    low, high = (float(invoke(name, [a], {}).asscalar()) for name in ("min", "max")) if a.size else (0.0, 1.0)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"histogram: numbers from {low} to {high} need a range to be given")
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = invoke("_histogram", [a], {"bin_cnt": bins, "range": (low, high)})
+    return counts.astype(np.float32), edges  # MXNet leaves this case to NumPy, whose counts it stores as float32
 
 
 def onehot_encode(indices: NDArray, out: NDArray) -> NDArray:

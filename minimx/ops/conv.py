@@ -9,6 +9,7 @@ from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply
 from ..op import Op, product, unify
 from ..params import Bool, Enum, Int, Shape
+from . import last
 from .linear import emit_gemm
 
 # Elements of scratch a thread is given when one slice of the output would do with less: half of a second-level cache.
@@ -91,15 +92,15 @@ class _Padded(_Convolving, abstract=True):
         return ("data", "weight") if p.no_bias else ("data", "weight", "bias")
 
     @staticmethod
-    def channels_last(p):
+    def channels_last_given(p):
         return p.layout is not None and p.layout[-1] == "C"
 
     def plain(self, p, shape):
         """The shape of an operand with the channels second."""
-        return to_first(shape) if self.channels_last(p) and shape is not None else shape
+        return to_first(shape) if self.channels_last_given(p) and shape is not None else shape
 
     def arranged(self, p, shape):
-        return to_last(shape) if self.channels_last(p) else shape
+        return to_last(shape) if self.channels_last_given(p) else shape
 
     def complete_shapes(self, p, ins, outs):
         kernel = self.window(p)[0]
@@ -127,7 +128,7 @@ class _Padded(_Convolving, abstract=True):
         return [self.arranged(p, (data[0], p.num_filter, *self.spatial(p, data[2:])))]
 
     def expand_before_gradient(self, p, train):
-        return self.channels_last(p)
+        return self.channels_last_given(p)
 
 
 class Convolution(_Padded):
@@ -137,6 +138,12 @@ class Convolution(_Padded):
     takes_riders = True
     no_bias = Bool(False, doc="leaves the bias out")
 
+    def wants_channels_last(self, node):
+        return not self.channels_last_given(node.params) and last.suits(node)
+
+    def channels_last(self, p, node, moved, plain):
+        return last.convolution(node, moved, plain) if self.wants_channels_last(node) else None
+
     def weight_rows(self, p, channels):
         return p.num_filter, channels // p.num_group if channels >= 0 else -1
 
@@ -144,7 +151,7 @@ class Convolution(_Padded):
         return convolved(p, size, self.window(p))
 
     def expand(self, p, node, train):
-        if not self.channels_last(p):
+        if not self.channels_last_given(p):
             return None
         data, weight = (apply("transpose", [v], axes=to_first(range(v.ndim))) for v in node.inputs[:2])
         out = apply(self.name, [data, weight, *node.inputs[2:]], **p._replace(layout=None)._asdict())
@@ -180,6 +187,12 @@ class ScaledConvolution(_Convolving):
         data, weight = ins[:2]
         return [(data[0], weight[0], *convolved(p, data[2:], self.window(p)))]
 
+    def wants_channels_last(self, node):
+        return last.suits(node)
+
+    def channels_last(self, p, node, moved, plain):
+        return last.convolution(node, moved, plain) if last.suits(node) else None
+
     def lower(self, p, node, emit):
         data, weight, shift, scale = node.inputs
         emit_forward(p, emit, data, weight, node.outputs[0], shift, scale)
@@ -205,6 +218,12 @@ class ConvDataGradient(_Convolving):
             apply("Convolution", [grads[0], weight], no_bias=True, num_filter=weight.shape[0], **self.own(p)),
             apply("_conv_weight_gradient", [grads[0], grad], **self.own(p)),
         ]
+
+    def wants_channels_last(self, node):
+        return last.suits(node)
+
+    def channels_last(self, p, node, moved, plain):
+        return last.data_gradient(node, moved, plain) if last.suits(node) else None
 
     def lower(self, p, node, emit):
         (grad, weight), (out,) = node.inputs, node.outputs
@@ -236,6 +255,15 @@ class ConvWeightGradient(_Convolving):
             apply("_conv_data_gradient", [grad, grads[0]], shape=data.shape, **self.own(p)),
             apply("Convolution", [data, grads[0]], no_bias=True, num_filter=grad.shape[1], **self.own(p)),
         ]
+
+    def wants_channels_last(self, node):
+        return last.suits(node)
+
+    def channels_last(self, p, node, moved, plain):
+        return last.weight_gradient(node, moved, plain) if last.suits(node) else None
+
+    def moves_output(self, node):
+        return False
 
     def lower(self, p, node, emit):
         (data, grad), (out,) = node.inputs, node.outputs
@@ -285,14 +313,14 @@ class Deconvolution(_Padded):
 
     def expand(self, p, node, train):
         data, weight = node.inputs[:2]
-        if self.channels_last(p):
+        if self.channels_last_given(p):
             data, weight = (apply("transpose", [v], axes=to_first(range(v.ndim))) for v in (data, weight))
         size, pad = self._placed(p, data.shape[2:])
         shape = (data.shape[0], p.num_filter, *size)
         out = apply("_conv_data_gradient", [data, weight], shape=shape, **self.own(p) | {"pad": pad})
         if not p.no_bias:
             out = out + apply("reshape", [node.inputs[2]], shape=(p.num_filter, *[1] * len(size)))
-        return [apply("transpose", [out], axes=to_last(range(out.ndim))) if self.channels_last(p) else out]
+        return [apply("transpose", [out], axes=to_last(range(out.ndim))) if self.channels_last_given(p) else out]
 
 
 def sum_of_filters(grad):

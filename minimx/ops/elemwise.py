@@ -168,8 +168,8 @@ class _WithScalar(Elementwise, abstract=True):
     is_int = Bool(True, doc="whether the scalar is an integer; with a fraction, integer data gives float64")
 
     def infer_types(self, p, ins, outs):
-        if not p.is_int and ins[0] and ins[0] not in FLOATS:
-            outs[0] = "float64"
+        if ins[0] and ins[0] not in FLOATS and (ins[0] == "bool" or not p.is_int):
+            outs[0] = "int64" if p.is_int else "float64"
         else:
             super().infer_types(p, ins, outs)
 
@@ -234,7 +234,7 @@ binary(
     "a + b.",
     ("elemwise_add", "_plus", "_Plus", "_add", "_grad_add"),
     ("broadcast_add", "broadcast_plus"),
-    ("_plus_scalar", "_PlusScalar"),
+    ("_plus_scalar", "_PlusScalar", "_scatter_plus_scalar"),
 )
 binary(
     "sub",
@@ -242,7 +242,7 @@ binary(
     "a - b.",
     ("elemwise_sub", "_minus", "_Minus", "_sub"),
     ("broadcast_sub", "broadcast_minus"),
-    ("_minus_scalar", "_MinusScalar"),
+    ("_minus_scalar", "_MinusScalar", "_scatter_minus_scalar"),
     ("_rminus_scalar", "_RMinusScalar"),
 )
 binary(
@@ -251,13 +251,13 @@ binary(
     "a * b.",
     ("elemwise_mul", "_mul", "_Mul"),
     ("broadcast_mul",),
-    ("_mul_scalar", "_MulScalar"),
+    ("_mul_scalar", "_MulScalar", "_contrib_backward_gradientmultiplier"),
 )
 binary(
     "div",
     (lambda a, b, y: 1.0 / b, lambda a, b, y: -y / b),
     "a / b; between integers, without the fraction.",
-    ("elemwise_div", "_div", "_Div"),
+    ("elemwise_div", "_div", "_Div", "_scatter_elemwise_div"),
     ("broadcast_div",),
     ("_div_scalar", "_DivScalar"),
     ("_rdiv_scalar", "_RDivScalar"),
@@ -466,6 +466,8 @@ class AmpMulticast(Op):
             order = [t for t in ("float16", "bfloat16", "float32", "float64") if t in ins]
             if order:
                 outs[:] = [order[0 if p.cast_narrow else -1]] * len(outs)
+            else:
+                outs[:] = ins
 
     def expand(self, p, node, train):
         return [F.amp_cast(v, dtype=out.dtype) for v, out in zip(node.inputs, node.outputs, strict=True)]
@@ -510,6 +512,53 @@ class OnesLike(ZerosLike):
 
     name = "ones_like"
     value = 1.0
+
+
+class CastStorage(Elementwise):
+    """The same numbers: arrays have one kind of storage here."""
+
+    name = "cast_storage"
+    stype = Enum(("default",), doc="accepted for programs that ask for dense storage")
+
+    def write(self, p, t, x):
+        return x
+
+    def gradient(self, p, node, grads):
+        return grads
+
+
+class AllClose(Op):
+    """1 where |a - b| <= atol + rtol |b| for all elements, else 0."""
+
+    name = "_contrib_allclose"
+    inputs = ("a", "b")
+    rtol = Float(1e-5, doc="the part of b that the difference may be")
+    atol = Float(1e-8, doc="what the difference may be besides")
+    equal_nan = Bool(True, doc="whether NaN is close to NaN")
+
+    def complete_shapes(self, p, ins, outs):
+        same_shape(ins, [])
+
+    def output_shapes(self, p, ins):
+        return [(1,)]
+
+    def infer_types(self, p, ins, outs):
+        inputs = list(ins)
+        super().infer_types(p, inputs, [])
+        ins[:] = inputs
+        outs[0] = "uint8"
+
+    def gradient(self, p, node, grads):
+        return [None, None]
+
+    def expand(self, p, node, train):
+        a, b = node.inputs
+        finite = F._contrib_isfinite(b)  # beside an infinity everything would be close
+        near = F.broadcast_lesser_equal(F.abs(a - b), F.abs(b) * p.rtol + p.atol) * finite
+        close = F.broadcast_logical_or(near, F.broadcast_equal(a, b))
+        if p.equal_nan:
+            close = F.broadcast_logical_or(close, F._contrib_isnan(a) * F._contrib_isnan(b))
+        return [F.Cast(F.Reshape(F.min(close), shape=(1,)), dtype="uint8")]
 
 
 class LikeRhs(Elementwise):
@@ -605,6 +654,12 @@ class _Repeat(Elementwise, abstract=True):
 
     def write(self, p, t, x, *like):
         return x
+
+    def channels_last(self, p, node, last, plain):
+        out = node.outputs[0]
+        if out.ndim != 4 or node.inputs[0].ndim != 4:
+            return None
+        return [F.broadcast_to(last(node.inputs[0]), shape=(out.shape[0], *out.shape[2:], out.shape[1]))]
 
     def gradient(self, p, node, grads):
         return [sum_to(grads[0], node.inputs[0].shape)]

@@ -79,6 +79,7 @@ class ScatterAdd(Op):
 class Embedding(Op):
     """Turns each number of `data` into a row of the weight matrix. Numbers out of range are clipped."""
 
+    aliases = ("_contrib_SparseEmbedding",)
     inputs = ("data", "weight")
     partial_shapes = True
     input_dim = Int(doc="number of rows: numbers in data count from 0 to input_dim - 1", min=1)
@@ -147,7 +148,7 @@ class Pick(Op):
     def lower(self, p, node, emit):
         data, index = node.inputs
         outer, axis, inner = around(data.shape, normalize_axis(p.axis, data.ndim))
-        args = {"outer": outer, "axis": axis, "inner": inner, "mode": MODES[p.mode]}
+        args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": MODES[p.mode]}
         emit("pick", item(data), args, [data, emit.cast(index, "int64")], node.outputs)
 
 
@@ -175,7 +176,7 @@ class Place(Op):
     def lower(self, p, node, emit):
         values, index = node.inputs
         outer, axis, inner = around(node.outputs[0].shape, p.axis)
-        args = {"outer": outer, "axis": axis, "inner": inner, "mode": MODES[p.mode], "keep": 0}
+        args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": MODES[p.mode], "keep": 0}
         emit("place", item(values), args, [values, emit.cast(index, "int64")], node.outputs)
 
 
@@ -228,7 +229,7 @@ class FillElement0Index(Op):
     def lower(self, p, node, emit):
         (lhs, mhs, rhs), out = node.inputs, node.outputs[0]
         emit.copy(lhs, out)
-        args = {"outer": lhs.shape[0], "axis": lhs.shape[1], "inner": 1, "mode": MODES["clip"], "keep": 1}
+        args = {"outer": lhs.shape[0], "axis": lhs.shape[1], "count": 1, "inner": 1, "mode": MODES["clip"], "keep": 1}
         emit("place", item(lhs), args, [mhs, emit.cast(rhs, "int64")], [out])
 
 
@@ -265,6 +266,29 @@ class OneHot(Op):
             "off": bits(p.off_value, out.dtype),
         }
         emit("one_hot", item(out), args, [emit.cast(indices, "int64")], [out])
+
+
+class OneHotEncode(Op):
+    """`one_hot` of a vector in the shape of the second array."""
+
+    name = "_onehot_encode"
+    inputs = ("lhs", "rhs")
+
+    def output_shapes(self, p, ins):
+        indices, shape = ins
+        if len(indices) != 1 or len(shape) != 2 or shape[0] != indices[0]:
+            raise ShapeError("lhs must be a vector and rhs a matrix with as many rows")
+        return [shape]
+
+    def infer_types(self, p, ins, outs):
+        share_dtype(ins, outs, of=[1])
+
+    def gradient(self, p, node, grads):
+        return [None, None]
+
+    def expand(self, p, node, train):
+        indices, out = node.inputs[0], node.outputs[0]
+        return [apply("one_hot", [indices], depth=out.shape[1], dtype=out.dtype)]
 
 
 # ---- several indices at once ---------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Operators that join arrays, repeat, flip and pad them."""
 
 from ..base import ITEM_SIZES, ShapeError
-from ..graph import apply, apply_all
-from ..op import Op, normalize_axis, product, same_shape, unify
+from ..graph import apply, apply_all, apply_op
+from ..op import LAST_AXES, Op, normalize_axis, product, same_shape, unify
 from ..params import Enum, Float, Int, Shape
 from ..strided import Strided, Walk, around, contiguous, copy, put
 from .slice import written
@@ -72,6 +72,12 @@ class Concat(Op):
         for value in node.inputs[:-1]:
             starts.append(starts[-1] + value.shape[axis])
         return apply_all("_split_v2", grads, indices=starts, axis=axis)
+
+    def channels_last(self, p, node, moved, plain):
+        if node.outputs[0].ndim != 4:
+            return None
+        axis = LAST_AXES[normalize_axis(p.dim, 4)]
+        return list(apply_op(self, [moved(v) for v in node.inputs], p._replace(dim=axis)).outputs)
 
     def lower(self, p, node, emit):
         axis = normalize_axis(p.dim, node.outputs[0].ndim)

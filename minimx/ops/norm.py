@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base import ShapeError, TypeInferenceError
-from ..graph import apply, apply_all
+from ..graph import apply, apply_all, apply_op
 from ..op import Op, find, normalize_axis, unify
 from ..params import Bool, Float, Int, Text
 from ..passes.lower import HALF
@@ -14,6 +14,16 @@ class _Normalizing(Op, abstract=True):
     eps = Float(1e-3, doc="added to the variance", min=0)
     fix_gamma = Bool(True, doc="gamma counts as 1 and is set to it")
     axis = Int(1, doc="the axis of the channels")
+
+    def moved_axis(self, p, node, moved, plain):
+        """The outputs from images whose channels were moved."""
+        if node.inputs[0].ndim != 4 or normalize_axis(p.axis, 4) != 1:
+            return None
+        inputs = [moved(v) if v.ndim == 4 else plain(v) for v in node.inputs]
+        return list(apply_op(self, inputs, p._replace(axis=3)).outputs)
+
+    def channels_last(self, p, node, moved, plain):
+        return self.moved_axis(p, node, moved, plain)
 
     def args(self, p, data):
         outer, channels, inner = around(data.shape, normalize_axis(p.axis, data.ndim))

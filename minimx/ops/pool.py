@@ -6,6 +6,7 @@ from ..base import ShapeError
 from ..graph import apply
 from ..op import Op, product
 from ..params import Bool, Enum, Int, Shape
+from . import last
 from .conv import to_first, to_last
 
 TYPES = {"max": 0, "avg": 1, "sum": 2, "lp": 3}  # as in csrc/args/pool.h
@@ -117,6 +118,9 @@ class Pooling(_Pool):
         own = {name: getattr(p, name) for name in _Pool.params}
         return [apply("_pooling_gradient", operands, shape=node.inputs[0].shape, **own)]
 
+    def channels_last(self, p, node, moved, plain):
+        return last.pooling(last.POOL, node, node.inputs[0].shape, node.outputs[0].shape, TYPES[p.pool_type], moved)
+
     def lower(self, p, node, emit):
         (data,), (out,) = node.inputs, node.outputs
         emit("pool_forward", data.dtype, self.args(p, data.shape, out.shape), [data], [out])
@@ -139,6 +143,9 @@ class PoolingGradient(_Pool):
         if ins[0] != (*p.shape[:2], *self.pooled(p, p.shape[2:])):
             raise ShapeError(f"data of shape {p.shape} is not pooled to {ins[0]}")
         return [p.shape]
+
+    def channels_last(self, p, node, moved, plain):
+        return last.pooling(last.POOL_GRADIENT, node, p.shape, node.inputs[0].shape, TYPES[p.pool_type], moved)
 
     def lower(self, p, node, emit):
         operands = [*node.inputs, None, None][:3]

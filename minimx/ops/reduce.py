@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..base import ITEM_SIZES, ShapeError
-from ..graph import Value, apply
-from ..op import Op, normalize_axis, product, share_dtype
+from ..graph import Value, apply, apply_op
+from ..op import LAST_AXES, Op, normalize_axis, product, share_dtype
 from ..params import Bool, Enum, Int, Shape
 from .elemwise import F
 
 SUMMED = frozenset({"float16", "bfloat16", "float32", "float64", "int32", "int64"})  # dtypes that kernels fold
 REALS = SUMMED - {"int32", "int64"}
+BYTES = {"uint8": 256, "int8": 128}  # positions that small integers can hold
 MAX_WIDTH = 512  # columns that csrc/cpu/reduce.cpp folds as one unit
 
 
@@ -87,6 +88,18 @@ class Reduction(Op, abstract=True):
         wide = x if x.dtype in SUMMED else F.Cast(x, dtype="int32")
         result = apply(name, [wide], **p._asdict())
         return [result if wide is x else F.Cast(result, dtype=x.dtype)]
+
+    def channels_last(self, p, node, moved, plain):
+        axes = self.axes(p, node.inputs[0].ndim)
+        if node.inputs[0].ndim != 4:
+            return None
+        kept = [LAST_AXES[d] for d in range(4) if d not in axes]
+        if not p.keepdims and kept != sorted(kept):
+            return None
+        new = {"axis": tuple(sorted(LAST_AXES[d] for d in axes))} | (
+            {"exclude": False} if "exclude" in self.params else {}
+        )
+        return list(apply_op(self, [moved(node.inputs[0])], p._replace(**new)).outputs) if axes else None
 
     def scale(self, p: Any, shape: Sequence[int]) -> float:
         return 1.0
@@ -190,6 +203,7 @@ class _SumSquares(_AlongAxes):
     """The sum of the squares of the elements along axes."""
 
     name = "_sum_squares"
+    aliases = ("_square_sum",)
     kernel = "sum_squares"
 
     def gradient(self, p, node, grads):
@@ -255,9 +269,6 @@ class _Position(Op, abstract=True):
             raise ShapeError("there is nothing to search in an empty array")
         return [reduced_shape(ins[0], axes, p.keepdims)]
 
-    def infer_types(self, p, ins, outs):
-        outs[0] = "float32"
-
     def gradient(self, p, node, grads):
         return [None]
 
@@ -266,26 +277,31 @@ class _Position(Op, abstract=True):
         axes = self.axes(p, source.ndim)
         outer, inner = product(source.shape[: axes[0]]), product(source.shape[axes[-1] + 1 :])
         n = product([source.shape[a] for a in axes])
+        if n > BYTES.get(out.dtype, n):
+            raise ShapeError(f"{out.dtype} cannot hold the positions of {n} elements: cast the data first")
         read = source if source.dtype in SUMMED else emit.cast(source, "int32")
-        emit(self.kernel, read.dtype, {"outer": outer, "n": n, "inner": inner}, [read], [out])
+        found = out if out.dtype == "float32" else emit.temp(out.shape, "float32")
+        emit(self.kernel, read.dtype, {"outer": outer, "n": n, "inner": inner}, [read], [found])
+        if found is not out:
+            emit.alias(out, emit.cast(found, out.dtype))
 
 
 class ArgMax(_Position):
-    """Where the largest element along an axis is (the first of them), as a float32 number."""
+    """Where the largest element along an axis is (the first of them), as a number of the data's dtype."""
 
     name = "argmax"
     kernel = "argmax"
 
 
 class ArgMin(_Position):
-    """Where the smallest element along an axis is (the first of them), as a float32 number."""
+    """Where the smallest element along an axis is (the first of them), as a number of the data's dtype."""
 
     name = "argmin"
     kernel = "argmin"
 
 
 class ArgMaxChannel(Op):
-    """Where the largest element along axis 1 is, as a float32 number."""
+    """Where the largest element along axis 1 is, as a number of the data's dtype."""
 
     name = "argmax_channel"
     partial_shapes = True
@@ -294,9 +310,6 @@ class ArgMaxChannel(Op):
         if len(ins[0]) < 2:
             raise ShapeError("data must have an axis 1")
         return [reduced_shape(ins[0], (1,), False)]
-
-    def infer_types(self, p, ins, outs):
-        outs[0] = "float32"
 
     def gradient(self, p, node, grads):
         return [None]

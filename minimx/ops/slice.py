@@ -1,8 +1,8 @@
 """Operators that cut arrays apart or write into a part of them."""
 
 from ..base import ShapeError
-from ..graph import apply
-from ..op import Op, normalize_axis, share_dtype, unify
+from ..graph import apply, apply_op
+from ..op import LAST_AXES, Op, normalize_axis, share_dtype, unify
 from ..params import Bool, Float, Int, Shape
 from ..strided import Strided, Walk, around, contiguous, copy, put, take
 
@@ -295,6 +295,12 @@ class Split(Op, abstract=True):
             return [whole]
         walk = Walk(whole.shape, contiguous(shape), bounds[0] * around(shape, axis)[2])
         return [written(whole, shape, walk)]
+
+    def channels_last(self, p, node, moved, plain):
+        if node.inputs[0].ndim != 4 or p.squeeze_axis:
+            return None
+        moved_p = p._replace(axis=LAST_AXES[normalize_axis(p.axis, 4)])
+        return list(apply_op(self, [moved(node.inputs[0])], moved_p).outputs)
 
     def lower(self, p, node, emit):
         source = node.inputs[0]

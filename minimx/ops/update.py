@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from ..base import ShapeError
 from ..graph import Value
-from ..op import Op, find, same_shape
-from ..params import Bool, Float, Floats, Int
+from ..op import Op, same_shape
+from ..params import Bool, Float, Int
 from .elemwise import F, scaled
 
 
@@ -175,97 +175,6 @@ class MpNagMomUpdate(_Mixed, NagMomUpdate):
         return F.Cast(new, dtype=weight.dtype), mom, new
 
 
-class _MultiSgd(Op, abstract=True):
-    """One operator for the updates of several weights, whose arrays follow each other: weight, grad, ..., weight, grad, ..."""
-
-    single: type[Update] = SgdUpdate
-    count = "num_weights"
-    param_order = ("lrs", "wds", "momentum")
-    early_updates = True
-    partial_shapes = True
-    lrs = Floats(doc="the learning rate of each weight")
-    wds = Floats(doc="the weight decay of each weight")
-    rescale_grad = Float(1.0, doc="the factor of the gradients")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
-    num_weights = Int(1, min=1, doc="the number of weights")
-
-    def counted(self, inputs):
-        return inputs // len(self.single.inputs)
-
-    def input_names(self, p):
-        return tuple(f"{name}_{i}" for i in range(p.num_weights) for name in self.single.inputs)
-
-    def output_names(self, p):
-        return tuple(f"output{i}" for i in range(p.num_weights)) if p.num_weights > 1 else ("output",)
-
-    def complete_shapes(self, p, ins, outs):
-        for i, part in self._parts(p):
-            one, out = ins[part], outs[i : i + 1]
-            same_shape(one, out)
-            ins[part], outs[i] = one, out[0]
-
-    def output_shapes(self, p, ins):
-        return [ins[part][0] for _, part in self._parts(p)]
-
-    def infer_types(self, p, ins, outs):
-        for i, part in self._parts(p):
-            one, out = ins[part], outs[i : i + 1]
-            find(self.single.name).infer_types(p, one, out)
-            ins[part], outs[i] = one, out[0]
-
-    def expand(self, p, node, train):
-        return [step[0] for step in self._steps(p, node)]
-
-    def updates(self, p, node):
-        changed = {}
-        for (_, part), step in zip(self._parts(p), self._steps(p, node), strict=True):
-            for name, value in zip(self.single.mutates, step[1:], strict=True):
-                changed[part.start + self.single.inputs.index(name)] = value
-        return changed
-
-    def _parts(self, p):
-        """The number of each weight, and where its arrays are among the inputs."""
-        width = len(self.single.inputs)
-        return [(i, slice(i * width, (i + 1) * width)) for i in range(p.num_weights)]
-
-    def _steps(self, p, node):
-        if not len(p.lrs) == len(p.wds) == p.num_weights:
-            raise ShapeError(f"{self.name}: lrs and wds must have {p.num_weights} numbers, one for each weight")
-        op = find(self.single.name)
-        common = {k: v for k, v in p._asdict().items() if k in op.params}
-        for i, part in self._parts(p):
-            yield op.step(op.parse({**common, "lr": p.lrs[i], "wd": p.wds[i]}), *node.inputs[part])
-
-
-class MultiSgdUpdate(_MultiSgd):
-    """`sgd_update` of several weights."""
-
-    name = "multi_sgd_update"
-
-
-class MultiSgdMomUpdate(_MultiSgd):
-    """`sgd_mom_update` of several weights."""
-
-    name = "multi_sgd_mom_update"
-    single = SgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
-
-
-class MultiMpSgdUpdate(_MultiSgd):
-    """`mp_sgd_update` of several weights."""
-
-    name = "multi_mp_sgd_update"
-    single = MpSgdUpdate
-
-
-class MultiMpSgdMomUpdate(_MultiSgd):
-    """`mp_sgd_mom_update` of several weights."""
-
-    name = "multi_mp_sgd_mom_update"
-    single = MpSgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
-
-
 # ---- signs --------------------------------------------------------------------------------------------------------------
 
 
@@ -389,3 +298,40 @@ class FtmlUpdate(_Step):
         new_d = (F.sqrt(v / second) + p.epsilon) * first / p.lr
         z = mixed(z, grad, p.beta1) - (new_d - d * p.beta1) * weight
         return -z / new_d, new_d, v, z
+
+
+class GroupAdagradUpdate(Op):
+    """AdaGrad with one history for each row: the mean of the squares of its gradients, added up."""
+
+    name = "_contrib_group_adagrad_update"
+    inputs = ("weight", "grad", "history")
+    mutates = ("history",)
+    early_updates = True
+    steered = ("lr",)
+    lr = Float(doc="the learning rate")
+    rescale_grad = Float(1.0, doc="the factor of the gradient")
+    clip_gradient = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+    epsilon = Float(1e-5, doc="keeps the divisor away from 0")
+
+    def output_shapes(self, p, ins):
+        weight, grad, history = ins
+        rows = (weight[0],) + (1,) * (len(weight) - 1)
+        if grad != weight or history not in (rows, weight[:1]):
+            raise ShapeError(f"grad must have the shape of weight, {weight}, and history {rows}")
+        return [weight]
+
+    def step(self, p, weight: Value, grad: Value, history: Value) -> tuple[Value, Value]:
+        grad = rescaled(p, grad)
+        rows = (weight.shape[0],) + (1,) * (weight.ndim - 1)
+        squares = F.square(grad)
+        if weight.ndim > 1:
+            squares = F.mean(squares, axis=tuple(range(1, weight.ndim)))
+        history = history + F.Reshape(squares, shape=history.shape)
+        scale = F.rsqrt(F.Reshape(history, shape=rows) + p.epsilon)
+        return weight - grad * scale * p.lr, history
+
+    def expand(self, p, node, train):
+        return self.step(p, *node.inputs)[:1]
+
+    def updates(self, p, node):
+        return {2: self.step(p, *node.inputs)[1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ..executor import Executor
@@ -30,6 +31,8 @@ class OptimizerStep(TrainStep):
         self._indices = {name: index_of.get(name, i) for i, name in enumerate(names)}
         self._numbers = {place: writable(number) for place, number in self.scalars.items()}
         self._written: dict[str, float] = {}
+        self._order = list(self._indices.values())
+        self._seen: tuple | None = None  # what the numbers were written for
         self.optimizer_states = {
             index: optimizer.create_state_multi_precision(index, executor.arg_dict[name])
             for name, index in self._indices.items()
@@ -39,17 +42,37 @@ class OptimizerStep(TrainStep):
     def share_states(self, states: dict[Any, Any]) -> None:
         """Works on these states from now on (an Updater's, or loaded ones)."""
         self.optimizer_states = states
+        own: dict[str, list[str]] = {name: [] for name in self._indices}
+        for key in self.states:
+            own[key.rpartition(".")[0]].append(key)
         for name, index in self._indices.items():
-            own = [key for key in self.states if key.rpartition(".")[0] == name]
-            for key, state in zip(own, flat(states[index]), strict=True):
+            for key, state in zip(own[name], flat(states[index]), strict=True):
                 self.bind_state(key, state)
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
         optimizer = self.optimizer
+        if self._seen is not None and self._seen == self._steering():
+            optimizer._update_count(self._order)
+            return super().__call__(**feeds)
         for name, index in self._indices.items():
             optimizer._update_count(index)
             for key, number in optimizer.numbers(index).items():
                 place = f"{name}.{key}"
                 if self._written.get(place) != number:
                     self._numbers[place][:] = self._written[place] = number
+        if self._is_steady:
+            self._seen = copy.deepcopy(self._steering())
         return super().__call__(**feeds)
+
+    @property
+    def _is_steady(self) -> bool:
+        """Whether the numbers of an update follow from `_steering` alone."""
+        optimizer, kind = self.optimizer, type(self.optimizer)
+        own = ("numbers", "learning_rate", "_get_lr", "_get_wd", "_factor", "_update_count")
+        inherited = all(getattr(kind, name) is getattr(Optimizer, name) for name in own)
+        return inherited and optimizer.lr_scheduler is None and not optimizer.param_dict
+
+    def _steering(self) -> tuple:
+        """What a user may change between steps."""
+        o = self.optimizer
+        return (o.lr, o.wd, o.rescale_grad, o.lr_scheduler, o.lr_mult, o.wd_mult, o.idx2name, o.param_dict)

@@ -45,7 +45,7 @@ def _foldable(node: Node) -> bool:
     return (
         conv.op is not None
         and conv.op.name == "Convolution"
-        and not conv.op.channels_last(conv.params)
+        and not conv.op.channels_last_given(conv.params)
         and normalize_axis(node.params.axis, data.ndim) == 1
         and data.dtype in ("float32", "float64")
     )

@@ -41,13 +41,13 @@ def infer_types(
         if node.op is None:
             found.shapes[node][0] = _variable_shape(node, shapes)
             found.dtypes[node][0] = dtypes.get(node.name) or _variable_dtype(node)
-    _until_stable(found, _infer_shapes_of)
-    _until_stable(found, _infer_dtypes_of)
+    _until_stable(found, _infer_shapes_of, found.shapes, known)
+    _until_stable(found, _infer_dtypes_of, found.dtypes, bool)
     if default_dtype:
         for node in nodes:
             if node.op is None and found.dtypes[node][0] is None:
                 found.dtypes[node][0] = default_dtype
-                _until_stable(found, _infer_dtypes_of)
+                _until_stable(found, _infer_dtypes_of, found.dtypes, bool)
     return found
 
 
@@ -96,14 +96,26 @@ def _variable_dtype(node: SymbolNode) -> str | None:
     return FLAG_TYPES.get(int(flag)) if flag is not None and flag.lstrip("-").isdigit() else None
 
 
-def _until_stable(found: Inference, step) -> None:
+def _until_stable(found: Inference, step, facts, complete) -> None:
+    """Walks until nothing new is learnt. A node of which everything is known is not asked again before that changes."""
     operators = [node for node in found.nodes if node.op is not None]
+    settled: dict[SymbolNode, list[Any]] = {}
     for round_ in range(_MAX_ROUNDS):
         changed = False
         for node in operators if round_ % 2 == 0 else reversed(operators):
+            told = settled.get(node)
+            if told is not None and told == _facts_around(facts, node):
+                continue
             changed |= step(found, node)
+            told = _facts_around(facts, node)
+            if all(map(complete, told)):
+                settled[node] = told
         if not changed:
             return
+
+
+def _facts_around(facts: Mapping[SymbolNode, list[Any]], node: SymbolNode) -> list[Any]:
+    return [facts[child][index] for child, index in node.inputs] + facts[node]
 
 
 def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:

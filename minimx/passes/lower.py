@@ -6,6 +6,7 @@ another buffer (reshapes and leading-axis slices cost nothing).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,7 @@ class Call:
     inplace: tuple[int, ...] = ()  # reads whose memory the first write may take over
     scratch: Buffer | None = None
     body: Callable[[list, list], None] | None = None
+    kept: bool = False  # what it writes lasts; it need not run again while what it reads stays the same
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
@@ -94,8 +96,9 @@ class Lowered:
 class Emit:
     """What an operator's `lower` writes its calls to."""
 
-    def __init__(self, train: bool = False) -> None:
+    def __init__(self, train: bool = False, keeps: bool = False) -> None:
         self.train = train
+        self.keeps = keeps
         self.calls: list[Call] = []
         self.buffers: dict[Value, Buffer] = {}
         self.bound: dict[Key, Buffer] = {}
@@ -190,6 +193,14 @@ class Emit:
         a, b = self.buffer(source), self.buffer(target)
         self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name()))
 
+    def keep(self, source: Value, out: Value) -> bool:
+        """Gives `out` memory of its own that lasts from run to run, where it is made of a bound array alone and programs
+        keep things. The call that makes it is then marked `kept`."""
+        if not self.keeps or self.buffer(source).bound is None:
+            return False
+        self.bind(out, ("kept", len(self.bound)))
+        return True
+
     @property
     def device(self) -> Device:
         return self.node.device if self.node is not None and self.node.device else ("cpu", 0)
@@ -236,9 +247,9 @@ class Emit:
         return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"
 
 
-def lower(graph: Graph) -> Lowered:
-    """The calls of a graph."""
-    emit = Emit(graph.train)
+def lower(graph: Graph, keeps: bool = False) -> Lowered:
+    """The calls of a graph. `keeps`: of a program that runs again and again on arrays that seldom change."""
+    emit = Emit(graph.train, keeps)
     for kind, values in (("arg", graph.arguments), ("aux", graph.auxiliary), ("grad", graph.accumulators)):
         for name, value in values.items():
             emit.bind(value, (kind, name))
@@ -248,15 +259,13 @@ def lower(graph: Graph) -> Lowered:
     _lower_nodes(forward, emit)
     for i, value in enumerate(graph.outputs):
         _deliver(value, ("out", i), emit)
-    for target, value in graph.early_updates:
-        _update(target, value, emit)
+    _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
     done = set(forward)
     _lower_nodes([n for n in topological(_backward_order(graph, done)) if n not in done], emit)
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
-    for target, value in graph.updates:
-        _update(target, value, emit)
+    _update_all(graph.updates, emit)
     steps = [
         Call("random_step", "random_step", {}, [], [state], device, "random") for device, state in emit.random.items()
     ]
@@ -301,30 +310,58 @@ def _deliver(value: Value, key: Key, emit: Emit, home: Device | None = None) -> 
     emit.node = None
 
 
-def _update(target: Value, value: Value, emit: Emit) -> None:
-    """Writes a state's new value into the state: in place when nothing reads the old one any more, else by a copy."""
+class _Uses:
+    """Which calls read and write every root buffer, while updates find their places."""
+
+    def __init__(self) -> None:
+        self.reads: dict[Buffer, list[int]] = defaultdict(list)
+        self.writes: dict[Buffer, list[int]] = defaultdict(list)
+        self.seen = 0
+
+    def look_at(self, calls: Sequence[Call]) -> None:
+        """Takes in the calls that have been added since the last time."""
+        for i in range(self.seen, len(calls)):
+            for found, buffers in ((self.reads, calls[i].reads), (self.writes, calls[i].writes)):
+                for root in {b.root()[0] for b in buffers if b is not None}:
+                    found[root].append(i)
+        self.seen = len(calls)
+
+    def join(self, root: Buffer, home: Buffer) -> None:
+        """`root` has become a part of `home`."""
+        for found in (self.reads, self.writes):
+            found[home] += found.pop(root, [])
+
+
+def _update_all(updates: Sequence[tuple[Value, Value]], emit: Emit) -> None:
+    """Writes the new values of states into the states."""
+    uses = _Uses()
+    for target, value in updates:
+        uses.look_at(emit.calls)
+        _update(target, value, emit, uses)
+
+
+def _update(target: Value, value: Value, emit: Emit, uses: _Uses) -> None:
+    """One state: in place when nothing reads the old value any more, else by a copy."""
     home = emit.buffer(target)
     buffer = emit.buffer(value)
     root, offset = buffer.root()
     alone = root.bound is None and offset == 0 and root.nbytes == home.nbytes and root.device == home.device
-    if alone and _may_write_at_once(root, home, emit.calls):
+    if alone and _may_write_at_once(root, home, emit.calls, uses):
         root.parent, root.offset = home, 0
+        uses.join(root, home)
         return
     emit.node = value.node if value.node.op else None
     emit.copy(buffer, home)
     emit.node = None
 
 
-def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call]) -> bool:
+def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call], uses: _Uses) -> bool:
     """Whether the call that makes `root` may write to `home` instead: no later call, nor it itself, needs the old value."""
-    writers = [i for i, c in enumerate(calls) if any(w.root()[0] is root for w in c.writes)]
+    writers = uses.writes[root]
     if len(writers) != 1:
         return False
     call = calls[writers[0]]
     for i, read in enumerate(call.reads):
         if read is not None and read.root()[0] is home and i not in call.inplace:
             return False
-    for later in calls[writers[0] + 1 :]:
-        if any(r is not None and r.root()[0] is home for r in later.reads):
-            return False
-    return True
+    return all(reader <= writers[0] for reader in uses.reads[home])

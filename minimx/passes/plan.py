@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .. import _core
 from ..graph import Device
 from .lower import Buffer, Call, Lowered
 
@@ -90,20 +91,9 @@ def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
 
 
 def _pack(blocks: list[_Block], offsets: dict[Buffer, int]) -> int:
-    placed: list[tuple[int, int, _Block]] = []  # offset, end, block; in order of offset
-    size = 0
-    for block in sorted(blocks, key=lambda b: (-b.nbytes, b.first)):
-        need = _aligned(block.nbytes)
-        at = 0
-        for start, end, other in placed:
-            if other.last < block.first or other.first > block.last:
-                continue
-            if start - at >= need:
-                break
-            at = max(at, end)
-        placed.append((at, at + need, block))
-        placed.sort(key=lambda p: p[0])
-        size = max(size, at + need)
+    ordered = sorted(blocks, key=lambda b: (-b.nbytes, b.first))
+    places, size = _core.pack([(_aligned(b.nbytes), b.first, b.last) for b in ordered])
+    for block, at in zip(ordered, places, strict=True):
         for member in block.members:
             offsets[member] = at
     return size

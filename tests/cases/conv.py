@@ -100,6 +100,8 @@ def deconv(data, weight, out, bias=None, length=1, **params):
 
 
 CASES = [
+    # Enough filters for the layout pass to move the channels.
+    conv((2, 3, 7, 6), (24, 3, 3, 3), (24,), kernel=(3, 3), stride=(2, 1), pad=(1, 1), length=120),
     conv((2, 3, 7, 9), (4, 3, 3, 3), (4,), kernel=(3, 3), length=120),
     conv((2, 3, 8, 7), (5, 3, 3, 2), kernel=(3, 2), stride=(2, 1), pad=(1, 0), workspace=512, length=80),
     conv((1, 4, 9, 9), (6, 2, 3, 3), (6,), kernel=(3, 3), dilate=(2, 2), pad=(2, 2), num_group=2, length=90),

@@ -300,6 +300,8 @@ LIKE = [
     Case("_contrib_div_sqrt_dim", [real(*SHAPE)], {}, lambda x: x / math.sqrt(7)),
 ]
 
+NEAR = np.array([1.0, np.nan, np.inf, -np.inf, 0.0])
+
 REPEATING = [
     Case("broadcast_to", [real(2, 1, 4)], {"shape": (2, 3, 0)}, lambda x: np.broadcast_to(x, (2, 3, 4)), length=3),
     Case("broadcast_to", [real(1, 1)], {"shape": (3, 5)}, lambda x: np.broadcast_to(x, (3, 5)), length=15),
@@ -319,6 +321,13 @@ REPEATING = [
         lambda a, b: np.broadcast_to(a, (2, 3)),
         length=2,
     ),
+    Case("cast_storage", [real(2, 3)], {"stype": "default"}, lambda x: x),
+    Case("_contrib_allclose", [NEAR, NEAR], {}, lambda a, b: np.array([1]), half=False, grads=()),
+    Case("_contrib_allclose", [NEAR, NEAR], {"equal_nan": False}, lambda a, b: np.array([0]), half=False, grads=()),
+    Case("_contrib_allclose", [np.zeros(3), np.full(3, 0.1)], {}, lambda a, b: np.array([0]), grads=()),
+    Case("_contrib_allclose", [np.zeros(3), np.full(3, 0.1)], {"atol": 0.2}, lambda a, b: np.array([1]), grads=()),
+    Case("_contrib_allclose", [np.full(3, 1.05), np.ones(3)], {"rtol": 0.1}, lambda a, b: np.array([1]), grads=()),
+    Case("_contrib_allclose", [np.ones(2), np.array([np.inf, 1])], {"rtol": 0.1}, lambda a, b: np.array([0]), grads=()),
 ]
 
 CASES = [*UNARY, *BINARY, *CHOOSING, *DTYPES, *LIKE, *REPEATING]

@@ -136,6 +136,7 @@ CASES = [
         one_hot(300, 7, 0),
         grads=[],
     ),
+    Case("_onehot_encode", [whole(4, high=5), real(4, 5)], {}, lambda i, x: one_hot(5)(i), grads=[]),
     Case("gather_nd", [real(4, 5), whole(2, 7, high=4)], {}, lambda x, i: x[tuple(i.astype(int))], length=7),
     Case("gather_nd", [real(4, 5, 3), whole(1, 2, 3, low=-4, high=4)], {}, lambda x, i: x[i[0].astype(int)], length=6),
     Case("gather_nd", [real(4, 5, 3), COLUMNS], {}, lambda x, i: x[tuple(i.astype(int))]),

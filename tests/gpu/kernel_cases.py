@@ -288,11 +288,11 @@ def index():
             out = unset(outer, count, inner, dtype=dtype)
             yield Case(f"mode {mode}", f"gather.{size}", args, [data, where, out])
         spots = rng.integers(-2, axis + 2, (outer, inner))
-        args = {"outer": outer, "axis": axis, "inner": inner, "mode": 0}
+        args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": 0}
         yield Case("pick", f"pick.{size}", args, [data, spots, unset(outer, inner, dtype=dtype)])
         for keep in (0, 1):
             old = np.ones((outer, axis, inner), dtype)
-            args = {"outer": outer, "axis": axis, "inner": inner, "mode": 1, "keep": keep}
+            args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": 1, "keep": keep}
             yield Case(f"keep {keep}", f"place.{size}", args, [data[:, 0].copy(), spots, old])
             wide = rng.integers(0, 4, (2, 30))
             args = {"dims": [4, 5], "count": 30, "inner": 3, "keep": keep}

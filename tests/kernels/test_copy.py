@@ -50,6 +50,16 @@ def test_matrix_transpose(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("columns", [1024, 1029])
+def test_transpose_of_more_than_the_caches_hold(columns, dtype):
+    """Large results are written past the caches, where their rows lie on whole vectors."""
+    rows = (17 << 20) // (columns * np.dtype(dtype).itemsize)
+    base = numbers((rows, columns), dtype)
+    check(base, base.T)
+    check(base, base[3:, 5:].T)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 def test_every_permutation(dtype):
     for shape in [(3, 4, 5, 2), (2, 17, 18, 3), (5, 1, 19, 16)]:
         base = numbers(shape, dtype)

@@ -83,7 +83,7 @@ PICKS = [(1, 5, 1), (6, 7, 1), (3, 4, 5), (5000, 10, 1), (3, 9, 2000)]
 def test_pick_and_place(outer, axis, inner, dtype, mode):
     table, at = data((outer, axis, inner), dtype), index((outer, inner), -2 * axis, 3 * axis)
     out = np.zeros((outer, inner), dtype)
-    args = {"outer": outer, "axis": axis, "inner": inner, "mode": mode}
+    args = {"outer": outer, "axis": axis, "count": 1, "inner": inner, "mode": mode}
     _core.run_kernel(f"pick.{table.itemsize}", args, [table, at, out])
     where = valid(at, axis, mode)[:, None, :]
     np.testing.assert_array_equal(out, np.take_along_axis(table, where, 1)[:, 0])

@@ -1,0 +1,225 @@
+"""How figures grow: with the batch, with threads, with the depth of a graph, with neighbours on the machine.
+
+python benchmarks/growth.py [--only depth,threads] [--rounds 3] [--json FILE]
+python benchmarks/growth.py --picture FILE.png    time of matrix products against their size, if matplotlib is there
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gemm
+import harness
+import networks
+import numpy as np
+
+import minimx as mx
+
+Result = dict[str, Any]
+
+
+def told(row: str, **figures: Any) -> Result:
+    """A result that has no contenders."""
+    print(f"{row}  " + "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+    return {"row": row, "group": "growth", **figures}
+
+
+def batch_sizes(folder: Path, options) -> list[Result]:
+    """Images per second of training, and the most memory that a process takes, against the batch."""
+    results = []
+    for name, sizes in (("lenet", (1, 10, 100, 1000)), ("resnet18", (1, 4, 16))):
+        for batch in sizes:
+            entry = networks.row(folder, name, "train", batch)
+            entry.contenders = ("minimx", "mxnet")
+            result = harness.compete(entry, options.rounds, options.seconds)
+            harness.show(result)
+            result["peak memory"] = {}
+            for who in entry.contenders:
+                try:
+                    worker = harness.Worker(who, entry.work)
+                except harness.Absent:
+                    continue
+                worker(3)
+                result["peak memory"][who] = worker.peak_bytes()
+                worker.close()
+            memory = "  ".join(f"{who} {size / 1e6:,.0f} MB" for who, size in result["peak memory"].items())
+            print(f"    most memory: {memory}", flush=True)
+            results.append({**result, "group": "growth"})
+    return results
+
+
+def threads(folder: Path, options) -> list[Result]:
+    """What a second thread brings."""
+    results = []
+    for name, mode, batch in (("lenet", "train", 100), ("resnet18", "infer", 1), ("resnet18", "train", 4)):
+        entry = networks.row(folder, name, mode, batch)
+        speeds = {}
+        for count in (1, 2):
+            worker = harness.Worker("minimx", entry.work, {"MINIMX_NUM_THREADS": str(count)})
+            worker(1)
+            steps = max(1, round(options.seconds / worker(1)))
+            speeds[count] = steps / min(worker(steps) for _ in range(options.rounds)) * batch
+            worker.close()
+        gain = speeds[2] / speeds[1]
+        results.append(told(f"threads 1 -> 2, {entry.name}", one=speeds[1], two=speeds[2], gain=gain, unit=entry.unit))
+    return results
+
+
+def deep(nodes: int) -> dict[str, Callable[[], mx.sym.Symbol]]:
+    """Graphs of about so many nodes."""
+
+    def dense() -> mx.sym.Symbol:
+        x = mx.sym.Variable("data")
+        weight, bias = mx.sym.Variable("w"), mx.sym.Variable("b")
+        for i in range(nodes // 2):
+            x = mx.sym.FullyConnected(x, weight, bias, num_hidden=8, name=f"fc{i}")
+            x = mx.sym.Activation(x, act_type="tanh", name=f"act{i}")
+        return x
+
+    def elementwise() -> mx.sym.Symbol:
+        x = y = mx.sym.Variable("data")
+        for i in range(nodes // 2):
+            x = mx.sym.broadcast_add(mx.sym.tanh(x, name=f"t{i}"), y, name=f"a{i}")
+        return x
+
+    return {"dense layers": dense, "elementwise": elementwise}
+
+
+def depth(folder: Path, options) -> list[Result]:
+    """Seconds from a symbol to its first results, against the number of nodes."""
+    results = []
+    for kind in deep(0):
+        for nodes in (100, 1000, 10000):
+            net = deep(nodes)[kind]()
+            for train in (False, True):
+                start = time.perf_counter()
+                executor = net.simple_bind(mx.cpu(), grad_req="write" if train else "null", data=(4, 8))
+                executor.forward(is_train=train)
+                seconds = time.perf_counter() - start
+                title = f"bind {nodes} nodes, {kind}, {'training' if train else 'inference'}"
+                arena = executor.memory(train)["arena"]
+                results.append(told(title, seconds=seconds, arena_bytes=arena))
+    return results
+
+
+def busy(folder: Path, options) -> list[Result]:
+    """A step on two threads while another process of the same priority works on one of the cores."""
+    results = []
+    cores = sorted(os.sched_getaffinity(0))
+    for name, mode, batch in (("lenet", "train", 100), ("resnet18", "infer", 1)):
+        entry = networks.row(folder, name, mode, batch)
+        worker = harness.Worker("minimx", entry.work)
+        worker(2)
+        steps = max(1, round(options.seconds / worker(1)))
+        alone, beside = [], []
+        for _ in range(options.rounds):
+            alone.append(worker(steps) / steps)
+            spin = f"import os\nos.sched_setaffinity(0, {{{cores[-1]}}})\nwhile True: pass"
+            neighbour = subprocess.Popen([sys.executable, "-c", spin])
+            time.sleep(0.3)
+            try:
+                beside.append(worker(steps) / steps)
+            finally:
+                neighbour.kill()
+                neighbour.wait()
+        worker.close()
+        slower = min(beside) / min(alone)
+        results.append(
+            told(f"a busy core, {entry.name}", alone=min(alone), beside=min(beside), slower=slower, unit="s")
+        )
+    return results
+
+
+def fork_join(folder: Path, options) -> list[Result]:
+    """Microseconds that a call on two threads costs beyond its work: calls with hardly any, with one task and with two."""
+    from minimx import _core
+
+    device = _core.device("cpu", 0)
+    calls = 1000
+    best = {}
+    for tasks in (1, _core.thread_count()):
+        program = _core.Program()
+        slots = [program.add_bound(device), program.add_bound(device)]
+        for slot in slots:
+            program.bind(slot, _core.Storage(device, 64), 0)
+        for _ in range(calls):
+            program.add_call(device, "peak.float32", {"tasks": tasks, "iterations": 1}, slots)
+        program.seal([], None)
+        best[tasks] = float("inf")
+        for _ in range(20 * options.rounds):
+            start = time.perf_counter()
+            program.run(0, calls)
+            best[tasks] = min(best[tasks], (time.perf_counter() - start) / calls * 1e6)
+    return [
+        told("fork and join", one_task=best[1], all_threads=best[max(best)], cost=best[max(best)] - best[1], unit="us")
+    ]
+
+
+PARTS: dict[str, Callable[[Path, Any], list[Result]]] = {
+    "batch": batch_sizes,
+    "threads": threads,
+    "depth": depth,
+    "busy": busy,
+    "fork": fork_join,
+}
+
+
+def picture(path: str, options) -> None:
+    """Draws the time of a square product against its size for everybody who is there."""
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit("pictures need matplotlib: pip install matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sizes = [int(n) for n in np.unique(np.geomspace(100, 2501, 12).astype(int))]
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for n in sizes:
+        (result,) = harness.measure([gemm.row(f"{n}x{n}x{n}")], options)
+        for name, speed in result["speeds"].items():
+            lines.setdefault(name, []).append((n, 2.0 * n**3 / speed["median"] / 1e9))
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axes.set(
+        xlabel="rows and columns", ylabel="seconds", title="product of two square matrices on the CPU", yscale="log"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    Path(path).with_suffix(".json").write_text(json.dumps(lines))
+
+
+def measured(options) -> list[Result]:
+    wanted = [w for w in options.only.split(",") if w]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part in PARTS.items():
+            if not wanted or name in wanted:
+                results += part(Path(folder), options)
+    return results
+
+
+def main() -> None:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--picture", metavar="FILE")
+    options = parser.parse_args()
+    if options.picture:
+        return picture(options.picture, options)
+    results = measured(options)
+    if options.json:
+        harness.write(options.json, results)
+
+
+if __name__ == "__main__":
+    main()

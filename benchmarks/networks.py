@@ -1,0 +1,205 @@
+"""Whole networks: training and inference in images per second, beside the peers.
+
+    python benchmarks/networks.py [--only lenet,resnet50] [--rounds 5] [--contenders minimx,torch] [--json FILE]
+    python benchmarks/networks.py --profile --net inception_bn --mode infer --batch 1
+
+Contenders get the same symbol file and the same weights; translations of the symbol for PyTorch, JAX and ONNX Runtime are in
+with_*.py. First results are compared. --profile lists the calls of minimx's program with their times.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness import Row
+
+import minimx as mx
+
+models = mx.models
+
+# Name -> the network, the shape of one example, and the optimizer of its training.
+SGD = {"name": "sgd", "learning_rate": 1e-4, "momentum": 0.9}
+NETS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "lenet": (models.lenet, (1, 28, 28)),
+    "vgg_cifar": (models.vgg_cifar, (3, 32, 32)),
+    "inception_bn": (models.inception_bn, (3, 224, 224)),
+    "vgg16": (models.vgg, (3, 224, 224)),
+    "resnet50": (lambda: models.resnet(version=1), (3, 224, 224)),
+    "resnet18": (lambda: models.resnet(num_layers=18, version=1), (3, 224, 224)),
+    "resnet50_v2": (models.resnet, (3, 224, 224)),
+    "alexnet": (models.alexnet, (3, 224, 224)),
+    "googlenet": (models.googlenet, (3, 224, 224)),
+    "inception_v3": (models.inception_v3, (3, 299, 299)),
+    "mobilenet": (models.mobilenet, (3, 224, 224)),
+    "densenet121": (models.densenet, (3, 224, 224)),
+}
+TRAINERS = ("minimx", "mxnet", "mxnet naive", "torch", "torch compiled", "jax")
+INFERRERS = (*TRAINERS, "onnxruntime")
+# Network, mode, batch: the table of the project.
+TABLE = (
+    ("lenet", "train", 100),
+    ("vgg_cifar", "train", 50),
+    ("inception_bn", "train", 8),
+    ("inception_bn", "infer", 1),
+    ("inception_bn", "infer", 32),
+    ("vgg16", "infer", 1),
+    ("vgg16", "infer", 8),
+    ("resnet50", "infer", 1),
+    ("resnet50", "infer", 32),
+    ("resnet50", "train", 16),
+)
+
+
+def forward_flops(net: Any, shapes: dict[str, tuple[int, ...]]) -> float:
+    """Multiplications and additions of the products and convolutions of one forward pass."""
+    internals = net.get_internals()
+    known = dict(zip(internals.list_outputs(), internals.infer_shape(**shapes)[1], strict=True))
+    total = 0.0
+    for node, _ in internals._heads:
+        if node.op is None or node.op.name not in ("Convolution", "FullyConnected", "Deconvolution"):
+            continue
+        weight = known[node.inputs[1][0].name]
+        source = node.inputs[0][0]
+        wide = source.name if source.op is None else f"{source.name}_output"
+        moved = known[wide if node.op.name == "Deconvolution" else f"{node.name}_output"]
+        size = 1
+        for d in weight:
+            size *= d
+        places = 1
+        for d in (moved[0], *moved[2:]):
+            places *= d
+        total += 2.0 * size * places
+    return total
+
+
+def every_shape(net: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Of all arguments and states."""
+    arguments, _, states = net.infer_shape(**shapes)
+    names = net.list_arguments() + net.list_auxiliary_states()
+    return dict(zip(names, arguments + states, strict=True))
+
+
+def row(folder: Path, name: str, mode: str, batch: int) -> Row:
+    make, shape = NETS[name]
+    net = make()
+    file = folder / f"{name}-symbol.json"
+    net.save(str(file))
+    shapes: dict[str, tuple[int, ...]] = {"data": (batch, *shape)}
+    flops = forward_flops(net, shapes)
+    work = {"kind": mode, "symbol": str(file), "shapes": every_shape(net, shapes)}
+    if mode == "train":
+        work["optimizer"] = SGD
+        flops *= 3
+    who = TRAINERS if mode == "train" else INFERRERS
+    title = f"{name} {'training' if mode == 'train' else 'inference'}, batch {batch}"
+    return Row(title, work, who, "images/s", batch, flops, "networks")
+
+
+def rows(folder: Path) -> list[Row]:
+    return [row(folder, *entry) for entry in TABLE]
+
+
+# ---- where the time of a program goes ---------------------------------------------------------------------------------
+
+
+def call_flops(call: Any) -> float:
+    a = call.args
+    if call.kernel.startswith("gemm"):
+        return 2.0 * a["batch"] * a["m"] * a["n"] * a["k"]
+    if (
+        call.kernel.startswith("conv_")
+        and not call.kernel.split(".")[0].endswith(("weights", "turned"))
+        and "kernel" in a
+        and "out" in a
+    ):
+        flops = 2.0 * a["batch"] * a["filters"] * a["channels"] / a.get("groups", 1)
+        for kernel, out in zip(a["kernel"], a["out"], strict=True):
+            flops *= kernel * out
+        return flops
+    return 0.0
+
+
+def call_times(compiled: Any, seconds: float) -> list[float]:
+    """Seconds of every call of a program, the best of as many runs as fit into the time, at least three."""
+    best = [float("inf")] * compiled.end
+    end = time.perf_counter() + seconds
+    runs = 0
+    while runs < 3 or time.perf_counter() < end:
+        for i in range(compiled.end):
+            start = time.perf_counter()
+            compiled.program.run(i, i + 1)
+            best[i] = min(best[i], time.perf_counter() - start)
+        runs += 1
+    return best
+
+
+def profile(name: str, mode: str, batch: int, seconds: float, lines: int) -> None:
+    """Prints the calls of a network's program: kernels in total, then the slowest calls with their shapes."""
+    import with_minimx
+
+    with tempfile.TemporaryDirectory() as folder:
+        entry = row(Path(folder), name, mode, batch)
+        work = dict(entry.work)
+        run = getattr(with_minimx, work.pop("kind"))(**work)
+    run(2)
+    start = time.perf_counter()
+    run(1)
+    whole = time.perf_counter() - start
+    compiled = run.profiled()
+    times = call_times(compiled, seconds)
+    peak = harness.Peak()
+    peak.measure()
+    calls = compiled.lowered.calls
+    total = sum(times)
+    print(
+        f"{entry.name}: {total * 1e3:.2f} ms in {len(calls)} calls (one step just now {whole * 1e3:.2f} ms), "
+        f"{entry.flops / total / 1e9:.0f} of {peak.seen[-1]:.0f} GFLOP/s"
+    )
+    groups: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
+    for call, took in zip(calls, times, strict=True):
+        group = groups[call.kernel]
+        group[0] += 1
+        group[1] += took
+        group[2] += call_flops(call)
+    print(f"\n{'kernel':36}{'calls':>6}{'ms':>10}{'share':>8}{'GFLOP/s':>10}")
+    for kernel, (count, took, flops) in sorted(groups.items(), key=lambda item: -item[1][1]):
+        rate = f"{flops / took / 1e9:10.0f}" if flops else ""
+        print(f"{kernel:36}{count:6}{took * 1e3:10.3f}{took / total:8.1%}{rate}")
+    print(f"\n{'call':36}{'ms':>10}{'share':>8}{'GFLOP/s':>10}  node, operands")
+    order = sorted(range(len(calls)), key=lambda i: -times[i])
+    for i in order[:lines]:
+        call, took, flops = calls[i], times[i], call_flops(calls[i])
+        rate = f"{flops / took / 1e9:10.0f}" if flops else " " * 10
+        shapes = " ".join("x".join(map(str, b.shape)) for b in call.reads if b is not None)
+        made = " ".join("x".join(map(str, b.shape)) for b in call.writes)
+        print(f"{call.kernel:36}{took * 1e3:10.3f}{took / total:8.1%}{rate}  {call.node[:40]}: {shapes} -> {made}")
+
+
+def main() -> None:
+    parser = harness.parser(__doc__)
+    parser.add_argument("--profile", action="store_true", help="times of the calls of minimx's program")
+    parser.add_argument("--net", choices=NETS, help="a network beside the table")
+    parser.add_argument("--mode", choices=("train", "infer"), default="infer")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--lines", type=int, default=40, help="slowest calls that --profile lists")
+    options = parser.parse_args()
+    if options.profile:
+        if not options.net:
+            sys.exit("--profile needs --net")
+        return profile(options.net, options.mode, options.batch, options.seconds, options.lines)
+    with tempfile.TemporaryDirectory() as folder:
+        todo = [row(Path(folder), options.net, options.mode, options.batch)] if options.net else rows(Path(folder))
+        results = harness.measure(todo, options)
+    if options.json:
+        harness.write(options.json, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+// conv_last: convolution of (batch, height, width, channels) arrays, in float32 and float64.
+#pragma once
+#include "../kernel.h"
+#include "epilogue.h"
+
+namespace minimx {
+
+// x is (batch, in..., channels), y is (batch, out..., filters), weights are (filters, channels, kernel...) as
+// everywhere. `in`, `out`, `kernel`, `stride`, `dilate`, `pad` have two entries each; a stride and a dilation are not
+// both above one.
+//
+//   y[n, o, f] = activation(bias[f] + residual[n, o, f] + scale[f] · Σ_{t,c} w[f, c, t] · x[n, o·stride - pad +
+//   t·dilate, c])
+//
+// conv_last_weights          w, packed          in the order in which the forward kernel reads them
+// conv_last_turned           w, packed          in that of the data gradient
+// conv_last_forward          x, packed, bias, residual, scale, y, scratch
+// conv_last_data_gradient    dy, packed, dx, scratch
+// conv_last_weight_gradient  x, dy, dw, scratch
+//
+// bias, residual and scale may be null: no scale is a scale of one, and a scale comes with a bias. The residual may be
+// y. The order of packed weights is the kernels' own business; there are Π kernel · channels · filters of them, with
+// the filters (turned: the channels) rounded up to a multiple of 16.
+//
+// `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
+//   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)
+//   data gradient    the same for (kernel[0] rows, out[1] + 2·kernel[1]·dilate[1] columns, F channels)
+//   weight gradient  up(Π kernel · C · up(F)) + threads · kStripPixels · (up(F) or 512 if that is less, + 32)
+// More than the least lets the kernels work on more rows at once.
+//
+// Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
+// outputs (2 or 4; other kernels ignore it):
+//
+// conv_winograd_weights        w, transformed, scratch
+// conv_winograd_turned         w, transformed, scratch     those of the data gradient
+// conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
+// conv_winograd_data_gradient  dy, transformed, dx, scratch
+//
+// There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the weights what
+// packed ones take; for the others threads · up((tile + 2)² · (C + 80) · tiles), for at least one tile at a time.
+struct ConvLastArgs {
+  int64_t batch;
+  int64_t channels;
+  int64_t filters;
+  Ints in;
+  Ints out;
+  Ints kernel;
+  Ints stride;
+  Ints dilate;
+  Ints pad;
+  int64_t activation;
+  int64_t scratch;
+  int64_t tile;
+};
+MINIMX_ARGS(ConvLastArgs, batch, channels, filters, in, out, kernel, stride, dilate, pad, activation, scratch, tile)
+
+}  // namespace minimx

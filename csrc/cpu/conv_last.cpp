@@ -1,0 +1,380 @@
+// conv_last: convolution of channels-last images, forward and both gradients.
+//
+// Vectors lie along the filters; the input is broadcast, pixel by pixel, from rows that are copied first only where
+// padding has to be put around them. The weights are packed once into the order in which the tiles read them. The
+// weight gradient is a matrix product of transposed patches, which are made strip by strip, with dy.
+#include "../args/conv_last.h"
+
+#include "conv_last.h"
+#include "conv_last_pack.h"
+#include "epilogue.h"
+#include "gemm_tile.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+// Less work than this is not worth waking another thread.
+constexpr int64_t kWorthATask = 1 << 18;
+
+// ---- Weights --------------------------------------------------------------------------------------------------------
+
+// Calls body(sweep, weights) for every class of a data gradient.
+template <class Body>
+void each_class(const ConvLastArgs& a, const Body& body) {
+  for (int64_t i = 0; i < a.stride[0]; ++i)
+    for (int64_t j = 0; j < a.stride[1]; ++j) {
+      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j)};
+      if (s.outputs() > 0) body(s);
+    }
+}
+
+template <class T>
+void conv_last_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  const Sweep s = forward_sweep(a);
+  const Panels<T> panels(s.width);
+  const int64_t tasks = lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
+  const bool small = s.terms() * s.width < kWorthATask / 16;
+  parallel(context, small ? 1 : tasks, [&](int64_t task, int) {
+    pack_forward(s, static_cast<const T*>(buffers[0]), static_cast<T*>(buffers[1]),
+                 small ? 0 : begin_of(task, panels.count, tasks),
+                 small ? panels.count : begin_of(task + 1, panels.count, tasks));
+  });
+}
+
+template <class T>
+void conv_last_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  T* packed = static_cast<T*>(buffers[1]);
+  const int64_t kernel = a.kernel[0] * a.kernel[1];
+  each_class(a, [&](const Sweep& s) {
+    const Panels<T> panels(s.width);
+    const bool small = s.terms() * s.width < kWorthATask / 16;
+    const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
+    parallel(context, tasks, [&](int64_t task, int) {
+      pack_turned(s, kernel, a.kernel[1], static_cast<const T*>(buffers[0]), packed,
+                  begin_of(task, panels.count, tasks), begin_of(task + 1, panels.count, tasks));
+    });
+    packed += s.terms() * panels.vectors * kLanes<T>;
+  });
+}
+
+// ---- Sweeps ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct Riders {
+  const T *bias, *residual, *scale;
+  int64_t activation;
+};
+
+// Elements of input, and of output, that a box should have at most: both stay in the second-level cache.
+template <class T>
+constexpr int64_t kBoxElements = 512 * 1024 / sizeof(T);
+
+// Copies the input of a box, with zeros for what lies outside.
+template <class T>
+void copy_source(const Sweep& s, const Box& b, const Source& source, const T* x, T* to) {
+  const int64_t rows = (b.rows - 1) * s.row.stride + s.row.reach() + 1;
+  const int64_t columns = (b.columns - 1) * s.column.stride + s.column.reach() + 1;
+  const int64_t column = s.column.start + b.column * s.column.stride;
+  const int64_t lo = lesser(columns, greater(0, -column)), hi = greater(lo, lesser(columns, s.column.in - column));
+  for (int64_t i = 0; i < rows; ++i, to += source.row) {
+    const int64_t row = s.row.start + b.row * s.row.stride + i;
+    if (row < 0 || row >= s.row.in) {
+      clear_run(to, source.row);
+      continue;
+    }
+    clear_run(to, lo * source.pixel);
+    const T* from = x + (row * s.column.in + column + lo) * s.depth;
+    if (source.pixel == s.depth)
+      copy_run(to + lo * source.pixel, from, (hi - lo) * s.depth);
+    else
+      for (int64_t j = lo; j < hi; ++j, from += s.depth) copy_run(to + j * source.pixel, from, s.depth);
+    clear_run(to + hi * source.pixel, source.row - hi * source.pixel);
+  }
+}
+
+// How a sweep is cut: boxes of rows (of columns when there is one row) of every image, and parts of the panels.
+struct Cut {
+  bool by_columns;
+  int64_t length, boxes, parts;
+};
+
+inline Box box_of(const Sweep& s, const Cut& cut, int64_t i) {
+  const int64_t total = cut.by_columns ? s.column.out : s.row.out;
+  const int64_t lo = begin_of(i, total, cut.boxes), n = begin_of(i + 1, total, cut.boxes) - lo;
+  return cut.by_columns ? Box{0, 1, lo, n} : Box{lo, n, 0, s.column.out};
+}
+
+template <class T>
+Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
+  Cut cut{};
+  cut.by_columns = s.row.out == 1;
+  const int64_t total = cut.by_columns ? s.column.out : s.row.out;
+  // A box smaller than a few tiles reads its weights for too little.
+  const int64_t least = cut.by_columns ? 4 * kPixels : greater(1, 4 * kPixels / s.column.out);
+  const int64_t most = lesser(scratch - 2 * Terms(s).runs, kBoxElements<T>);
+  const int64_t wanted = threads == 1 ? 1 : 4 * static_cast<int64_t>(threads);
+  const auto size = [&](int64_t n) {
+    const Box b = cut.by_columns ? Box{0, 1, 0, n} : Box{0, n, 0, s.column.out};
+    const Source source = source_of<T>(s, b);
+    return source.in_place ? b.rows * b.columns * s.column.stride * s.depth : source.size;
+  };
+  cut.length = total;
+  while (cut.length > 1 && size(cut.length) > most) cut.length = ceil_div(cut.length, 2);
+  if (s.images * ceil_div(total, cut.length) < wanted)
+    cut.length = greater(lesser(cut.length, least), lesser(cut.length, total * s.images / wanted));
+  cut.boxes = ceil_div(total, greater(1, cut.length));
+  const int64_t few = threads == 1 ? 1 : 2 * static_cast<int64_t>(threads);
+  cut.parts = lesser(Panels<T>(s.width).count, ceil_div(few, s.images * cut.boxes));
+  return cut;
+}
+
+template <class T>
+void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, T* scratch, int64_t scratch_size,
+           const Context& context) {
+  constexpr int L = kLanes<T>;
+  if (s.row.plain() && s.column.plain()) {  // one long row of pixels
+    s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
+    s.row.in = s.row.out = s.row.result = s.images = 1;
+  }
+  const int64_t work = s.outputs() * s.terms() * s.width;
+  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
+  const int64_t per_thread = scratch_size / context.threads / 64 * 64;
+  const Panels<T> panels(s.width);
+  const Terms terms(s);
+  const Cut cut = cut_of<T>(s, per_thread, alone ? 1 : context.threads);
+  const int64_t units = s.images * cut.boxes * cut.parts;
+  const int64_t tasks = alone ? 1 : lesser(units, 8 * static_cast<int64_t>(context.threads));
+  parallel(context, tasks, [&](int64_t task, int thread) {
+    Run* const runs = reinterpret_cast<Run*>(scratch + thread * per_thread);
+    T* const copy = scratch + thread * per_thread + ceil_div(2 * terms.runs, 64) * 64;
+    int64_t last = -1;
+    for (int64_t unit = begin_of(task, units, tasks); unit < begin_of(task + 1, units, tasks); ++unit) {
+      const int64_t part = unit % cut.parts, where = unit / cut.parts, image = where / cut.boxes;
+      const Box box = box_of(s, cut, where % cut.boxes);
+      const Source source = source_of<T>(s, box);
+      const T* from = x + image * s.row.in * s.column.in * s.depth;
+      if (source.in_place) {
+        from += ((s.row.start + box.row * s.row.stride) * s.column.in + s.column.start + box.column * s.column.stride) *
+                s.depth;
+      } else {
+        if (where != last) copy_source(s, box, source, from, copy);
+        from = copy;
+      }
+      if (where != last) fill_runs(s, source, runs);
+      last = where;
+      const int64_t tiles = ceil_div(box.columns, kPixels);
+      const int64_t p0 = begin_of(part, panels.count, cut.parts), p1 = begin_of(part + 1, panels.count, cut.parts);
+      for (int64_t p = p0; p < p1; ++p) {
+        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
+        const bool partial = v1 == panels.vectors && panels.last < L;
+        const T* w = packed + filter * s.terms();
+        LastEnds<T> ends{};
+        ends.pixel = s.column.every * s.width;
+        ends.bias = riders.bias ? riders.bias + filter : nullptr;
+        ends.scale = riders.scale ? riders.scale + filter : nullptr;
+        ends.relu = riders.activation == kRelu;
+        ends.last = static_cast<int>(panels.last);
+        for (int64_t i = 0; i < box.rows; ++i) {
+          const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
+          for (int64_t j = 0; j < tiles; ++j) {
+            const int64_t lo = begin_of(j, box.columns, tiles), n = begin_of(j + 1, box.columns, tiles) - lo;
+            const int64_t column = s.column.first + (box.column + lo) * s.column.every;
+            const int64_t at = (row * s.column.result + column) * s.width + filter;
+            ends.y = y + at;
+            ends.residual = riders.residual ? riders.residual + at : nullptr;
+            kLastTiles<T>.at[partial][v1 - v0 - 1][n - 1](
+                from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
+                s.column.stride * source.pixel, runs, terms.runs, w, ends);
+            if (riders.activation > kRelu)
+              activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
+          }
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+void conv_last_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  const Riders<T> riders{static_cast<const T*>(buffers[2]), static_cast<const T*>(buffers[3]),
+                         static_cast<const T*>(buffers[4]), a.activation};
+  sweep(forward_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), riders,
+        static_cast<T*>(buffers[5]), static_cast<T*>(buffers[6]), a.scratch, context);
+}
+
+template <class T>
+void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  const T* packed = static_cast<const T*>(buffers[1]);
+  T* const dx = static_cast<T*>(buffers[2]);
+  if (a.kernel[0] < a.stride[0] || a.kernel[1] < a.stride[1]) {  // some pixels are not reached
+    const int64_t size = a.batch * a.in[0] * a.in[1] * a.channels, tasks = 4 * static_cast<int64_t>(context.threads);
+    parallel(context, size > kWorthATask ? tasks : 1, [&](int64_t task, int) {
+      const int64_t n = size > kWorthATask ? tasks : 1, lo = begin_of(task, size, n);
+      clear_run(dx + lo, begin_of(task + 1, size, n) - lo);
+    });
+  }
+  each_class(a, [&](const Sweep& s) {
+    if (s.terms())
+      sweep(s, static_cast<const T*>(buffers[0]), packed, Riders<T>{}, dx, static_cast<T*>(buffers[3]), a.scratch,
+            context);
+    packed += s.terms() * Panels<T>(s.width).vectors * kLanes<T>;
+  });
+}
+
+// ---- Weight gradient ------------------------------------------------------------------------------------------------
+
+// Pixels that are summed up at once: a band of patches stays in the first-level cache, the panels of dy in the second.
+constexpr int64_t kStripPixels = 256, kFiltersAtOnce = 512;
+
+// The patches of one band of terms: `count` neighbouring channels of one tap, or of a row of taps.
+struct Band {
+  int64_t row_tap, column_tap, channel, count, at;  // at: the first one's place among all terms
+};
+
+// Terms are cut into stretches that lie side by side in x, and each stretch evenly into bands.
+struct Bands {
+  Sweep s;
+  bool wide;
+  int64_t stretch, per_stretch, count;
+
+  explicit Bands(const Sweep& sweep) : s(sweep), wide(Terms(sweep).wide) {
+    stretch = wide ? s.column.taps * s.depth : s.depth;
+    per_stretch = ceil_div(stretch, kTileRows);
+    count = per_stretch * s.row.taps * (wide ? 1 : s.column.taps);
+  }
+  Band at(int64_t i) const {
+    const int64_t which = i / per_stretch, lo = begin_of(i % per_stretch, stretch, per_stretch);
+    const int64_t hi = begin_of(i % per_stretch + 1, stretch, per_stretch);
+    const int64_t columns = wide ? 1 : s.column.taps;
+    return {which / columns, which % columns, lo, hi - lo, which * stretch + lo};
+  }
+};
+
+// packed[p * band.count + i] for the pixels of output row `row` of an image: what x has there, zero outside.
+template <class T>
+void pack_patches(const Sweep& s, const Band& band, bool wide, const T* image, int64_t row, T* packed) {
+  const int64_t y = s.row.start + row * s.row.stride + band.row_tap * s.row.dilate, n = band.count;
+  if (y < 0 || y >= s.row.in) {
+    clear_run(packed, s.column.out * n);
+    return;
+  }
+  const int64_t begin = s.column.start + band.column_tap * s.column.dilate;
+  const T* x = image + y * s.column.in * s.depth;
+  if (wide) {
+    for (int64_t j = 0; j < s.column.out; ++j, packed += n) {
+      const int64_t first = (begin + j * s.column.stride) * s.depth + band.channel;
+      for (int64_t i = 0; i < n; ++i)
+        packed[i] = first + i >= 0 && first + i < s.column.in * s.depth ? x[first + i] : 0;
+    }
+    return;
+  }
+  const int64_t lo = lesser(s.column.out, begin < 0 ? ceil_div(-begin, s.column.stride) : 0);
+  const int64_t hi =
+      greater(lo, lesser(s.column.out, begin < s.column.in ? (s.column.in - 1 - begin) / s.column.stride + 1 : 0));
+  clear_run(packed, lo * n);
+  if (hi > lo) {
+    const int64_t apart = s.column.stride * s.depth;
+    pack_rows_transposed(x + (begin + lo * s.column.stride) * s.depth + band.channel, apart, n, hi - lo,
+                         packed + lo * n);
+  }
+  clear_run(packed + hi * n, (s.column.out - hi) * n);
+}
+
+// From sums[term][filter] to dw[filter][channel][tap].
+template <class T>
+void deliver_weights(const Sweep& s, const T* sums, int64_t pitch, T* dw, int64_t lo, int64_t hi) {
+  constexpr int L = kLanes<T>;
+  const int64_t taps = s.row.taps * s.column.taps;
+  for (int64_t f = lo; f < hi; f += L) {
+    const int64_t filters = lesser(L, hi - f);
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t c = 0; c < s.depth; c += L) {
+        const int64_t channels = lesser(L, s.depth - c);
+        Vec<T> r[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) r[i] = i < channels ? load(sums + (t * s.depth + c + i) * pitch + f) : Vec<T>{};
+        transpose<T>(r);
+        for (int64_t i = 0; i < filters; ++i) {
+          T* to = dw + ((f + i) * s.depth + c) * taps + t;
+          T row[L];
+          store(row, r[i]);
+          for (int64_t j = 0; j < channels; ++j) to[j * taps] = row[j];
+        }
+      }
+  }
+}
+
+template <class T>
+void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  constexpr int L = kLanes<T>;
+  const Sweep s = forward_sweep(a);
+  const T* const x = static_cast<const T*>(buffers[0]);
+  const T* const dy = static_cast<const T*>(buffers[1]);
+  T* const dw = static_cast<T*>(buffers[2]);
+  T* const sums = static_cast<T*>(buffers[3]);
+  const int64_t pitch = ceil_div(s.width, 16) * 16, terms = s.terms();
+  const int64_t taken = ceil_div(terms * pitch, 64) * 64, wide = lesser(pitch, kFiltersAtOnce);
+  T* const scratch = sums + taken;
+  const int64_t per_thread = (a.scratch - taken) / context.threads / 64 * 64;
+  // A strip is some rows of output, which may belong to several images.
+  const int64_t rows = s.images * s.row.out, pixels = s.column.out;
+  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 64) / (wide + 32)) / pixels);
+  const int64_t strips = ceil_div(rows, at_once);
+  const Bands bands(s);
+  const int64_t work = s.outputs() * terms * s.width;
+  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
+  // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
+  // packed by all of them.
+  const int64_t workers = alone ? 1 : context.threads * (work > 256 * kWorthATask ? 2 : 1);
+  const bool by_filters = workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
+  const int64_t share = by_filters ? 1 : lesser(bands.count, workers);
+  const int64_t blocks = greater(by_filters ? workers : 1, ceil_div(s.width, kFiltersAtOnce));
+  parallel(context, share * blocks, [&](int64_t task, int thread) {
+    const int64_t f0 = begin_of(task / share, ceil_div(s.width, L), blocks) * L;
+    const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
+    const int64_t b0 = begin_of(task % share, bands.count, share), b1 = begin_of(task % share + 1, bands.count, share);
+    T* const patches = scratch + thread * per_thread;
+    T* const packed = patches + at_once * pixels * 16 + 64;
+    const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kTileVectors);
+    for (int64_t strip = 0; strip < strips; ++strip) {
+      const int64_t r0 = begin_of(strip, rows, strips), r1 = begin_of(strip + 1, rows, strips);
+      const int64_t deep = (r1 - r0) * pixels;
+      for (int64_t p = 0; p < panels; ++p) {
+        const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
+        pack_columns_of<T, kTileVectors>(dy + r0 * pixels * s.width + f0 + v0 * L, s.width,
+                                         lesser((v1 - v0) * L, f1 - f0 - v0 * L), deep, packed + v0 * L * deep);
+      }
+      for (int64_t b = b0; b < b1; ++b) {
+        const Band band = bands.at(b);
+        for (int64_t r = r0; r < r1; ++r)
+          pack_patches(s, band, bands.wide, x + r / s.row.out * s.row.in * s.column.in * s.depth, r % s.row.out,
+                       patches + (r - r0) * pixels * band.count);
+        for (int64_t p = 0; p < panels; ++p) {
+          const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
+          TileEnds<T> ends{};
+          ends.c = sums + band.at * pitch + f0 + v0 * L;
+          ends.ldc = pitch;
+          ends.from = strip ? ends.c : nullptr;
+          ends.last = L;
+          kTiles<T, true, false>.at[v1 - v0 - 1][band.count - 1](patches, band.count, packed + v0 * L * deep,
+                                                                 (v1 - v0) * L, deep, ends);
+        }
+      }
+    }
+  });
+  const int64_t lines = ceil_div(s.width, L), tasks = alone ? 1 : lesser(lines, 4 * context.threads);
+  parallel(context, tasks, [&](int64_t task, int) {
+    deliver_weights(s, sums, pitch, dw, begin_of(task, lines, tasks) * L,
+                    lesser(s.width, begin_of(task + 1, lines, tasks) * L));
+  });
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+#define CONV_LAST(kernel) \
+  KERNEL(#kernel ".float32", kernel<float>, ConvLastArgs), KERNEL(#kernel ".float64", kernel<double>, ConvLastArgs)
+KERNELS(conv_last, CONV_LAST(conv_last_weights), CONV_LAST(conv_last_turned), CONV_LAST(conv_last_forward),
+        CONV_LAST(conv_last_data_gradient), CONV_LAST(conv_last_weight_gradient))

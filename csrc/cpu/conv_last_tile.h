@@ -1,0 +1,123 @@
+// The innermost loop of channels-last convolution: a row of pixels by a few vectors of filters, held in registers while
+// taps and channels run.
+#pragma once
+#include "simd.h"
+
+namespace minimx {
+namespace {
+
+// Pixels and vectors of filters in the largest tile: as many accumulators as leave room for the weights and a
+// broadcast. Fewer than eight accumulators cannot hide the latency of the multiply-add.
+#if MINIMX_VECTOR_BYTES == 64
+constexpr int kPixels = 14, kVectors = 2;
+#elif defined(__aarch64__)
+constexpr int kPixels = 12, kVectors = 2;
+#else
+constexpr int kPixels = 6, kVectors = 2;
+#endif
+
+// A stretch of terms that lie side by side in the input, `offset` from the pixel of the output.
+struct Run {
+  int32_t offset, depth;
+};
+
+// What a tile does with its sums. Pointers are at the tile's first pixel and filter.
+template <class T>
+struct LastEnds {
+  T* y;
+  const T* residual;  // laid out like y, or null
+  int64_t pixel;      // elements between pixels of y
+  const T* scale;     // one per filter, or null; comes with a bias
+  const T* bias;      // one per filter, or null
+  bool relu;
+  int last;  // filters in the last vector when that is a partial one
+};
+
+// y[i][f] = Σ_run Σ_k w[..][f] * x[i * pixel + offset + k]
+template <class T, int Pixels, int Vectors, bool Partial>
+void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const T* w, const LastEnds<T>& ends) {
+  constexpr int L = kLanes<T>;
+  Vec<T> sum[Pixels][Vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < Pixels; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec<T>{};
+  for (int64_t r = 0; r < count; ++r) {
+    const T* at = x + runs[r].offset;
+    for (const T* end = at + runs[r].depth; at < end; ++at, w += Vectors * L) {
+      Vec<T> weights[Vectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) weights[v] = load(w + v * L);
+#pragma GCC unroll 16
+      for (int i = 0; i < Pixels; ++i) {
+        const Vec<T> value = splat(at[i * pixel]);
+#pragma GCC unroll 16
+        for (int v = 0; v < Vectors; ++v) sum[i][v] += value * weights[v];
+      }
+    }
+  }
+  const auto take = [&](const T* p, int v) {
+    return Partial && v == Vectors - 1 ? load_part(p + v * L, ends.last) : load(p + v * L);
+  };
+#pragma GCC unroll 16
+  for (int v = 0; v < Vectors; ++v) {
+    const Vec<T> bias = ends.bias ? take(ends.bias, v) : Vec<T>{};
+    if (ends.scale) {
+      const Vec<T> scale = take(ends.scale, v);
+#pragma GCC unroll 16
+      for (int i = 0; i < Pixels; ++i) sum[i][v] = sum[i][v] * scale + bias;
+    } else if (ends.bias) {
+#pragma GCC unroll 16
+      for (int i = 0; i < Pixels; ++i) sum[i][v] += bias;
+    }
+  }
+  if (ends.residual)
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixels; ++i)
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[i][v] += take(ends.residual + i * ends.pixel, v);
+  if (ends.relu)
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixels; ++i)
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = sum[i][v] < 0 ? Vec<T>{} : sum[i][v];  // keeps NaN
+#pragma GCC unroll 16
+  for (int i = 0; i < Pixels; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      if (Partial && v == Vectors - 1)
+        store_part(ends.y + i * ends.pixel + v * L, sum[i][v], ends.last);
+      else
+        store(ends.y + i * ends.pixel + v * L, sum[i][v]);
+    }
+}
+
+template <class T>
+using LastTile = void (*)(const T*, int64_t, const Run*, int64_t, const T*, const LastEnds<T>&);
+
+// Tails are tiles of their own size, never padding: [partial][vectors - 1][pixels - 1].
+template <class T>
+struct LastTiles {
+  LastTile<T> at[2][kVectors][kPixels];
+};
+
+template <class T, int Pixels, int Vectors>
+constexpr void fill_last_tiles(LastTiles<T>& tiles) {
+  tiles.at[0][Vectors - 1][Pixels - 1] = last_tile<T, Pixels, Vectors, false>;
+  tiles.at[1][Vectors - 1][Pixels - 1] = last_tile<T, Pixels, Vectors, true>;
+  if constexpr (Pixels > 1)
+    fill_last_tiles<T, Pixels - 1, Vectors>(tiles);
+  else if constexpr (Vectors > 1)
+    fill_last_tiles<T, kPixels, Vectors - 1>(tiles);
+}
+template <class T>
+constexpr LastTiles<T> make_last_tiles() {
+  LastTiles<T> tiles{};
+  fill_last_tiles<T, kPixels, kVectors>(tiles);
+  return tiles;
+}
+template <class T>
+constexpr LastTiles<T> kLastTiles = make_last_tiles<T>();
+
+}  // namespace
+}  // namespace minimx

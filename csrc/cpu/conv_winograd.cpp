@@ -1,0 +1,260 @@
+// conv_winograd: convolution by windows of 3 x 3, with the products of Winograd's algorithm.
+//
+// Tiles of the input are transformed to (M + 2)² matrices, tiles by channels, each of which is multiplied by its own
+// matrix of transformed weights; what comes out is transformed back while it is in the cache. A chunk of tiles goes
+// through all of it on one thread.
+#include "../args/conv_last.h"
+#include "conv_last.h"
+#include "conv_last_pack.h"
+#include "epilogue.h"
+#include "winograd.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+constexpr int64_t kWorthATask = 1 << 18;
+
+// ---- Weights --------------------------------------------------------------------------------------------------------
+
+// From packed weights (conv_last_pack.h) to [panel][element][channel][filters of the panel].
+template <class T, int M>
+void transform_weights(const Sweep& s, const T* packed, T* to, int64_t panel_lo, int64_t panel_hi) {
+  constexpr int L = kLanes<T>, A = M + 2;
+  const Panels<T> panels(s.width);
+  const Place place(s);
+  for (int64_t p = panel_lo; p < panel_hi; ++p) {
+    const int64_t v0 = panels.begin(p), wide = (panels.begin(p + 1) - v0) * L;
+    const T* const from = packed + v0 * L * 9 * s.depth;
+    T* const panel = to + v0 * L * A * A * s.depth;
+    for (int64_t c = 0; c < s.depth; ++c)
+      for (int64_t v = 0; v < wide; v += L) {
+        Vec<T> w[3][3], half[A][3];
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < 3; ++j) w[i][j] = load(from + place.of(c, i, j) * wide + v);
+        for (int j = 0; j < 3; ++j) {
+          const Vec<T> column[3] = {w[0][j], w[1][j], w[2][j]};
+          Vec<T> result[A];
+          Winograd<T, M>::weights(column, result);
+          for (int i = 0; i < A; ++i) half[i][j] = result[i];
+        }
+        for (int i = 0; i < A; ++i) {
+          Vec<T> result[A];
+          Winograd<T, M>::weights(half[i], result);
+          for (int j = 0; j < A; ++j) store(panel + ((i * A + j) * s.depth + c) * wide + v, result[j]);
+        }
+      }
+  }
+}
+
+template <class T, class Pack>
+void make_weights(const Sweep& s, int64_t tile, T* to, T* packed, const Context& context, const Pack& pack) {
+  const Panels<T> panels(s.width);
+  const bool small = s.terms() * s.width < kWorthATask / 16;
+  const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
+  parallel(context, tasks, [&](int64_t task, int) {
+    const int64_t lo = begin_of(task, panels.count, tasks), hi = begin_of(task + 1, panels.count, tasks);
+    pack(packed, lo, hi);
+    if (tile == 2)
+      transform_weights<T, 2>(s, packed, to, lo, hi);
+    else
+      transform_weights<T, 4>(s, packed, to, lo, hi);
+  });
+}
+
+template <class T>
+void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  const Sweep s = forward_sweep(a);
+  const T* w = static_cast<const T*>(buffers[0]);
+  make_weights(s, a.tile, static_cast<T*>(buffers[1]), static_cast<T*>(buffers[2]), context,
+               [&](T* packed, int64_t lo, int64_t hi) { pack_forward(s, w, packed, lo, hi); });
+}
+
+Sweep gradient_sweep(const ConvLastArgs& a) {
+  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0)};
+}
+
+template <class T>
+void conv_winograd_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  const Sweep s = gradient_sweep(a);
+  const T* w = static_cast<const T*>(buffers[0]);
+  make_weights(s, a.tile, static_cast<T*>(buffers[1]), static_cast<T*>(buffers[2]), context,
+               [&](T* packed, int64_t lo, int64_t hi) { pack_turned(s, 9, 3, w, packed, lo, hi); });
+}
+
+// ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+// Tiles of M x M outputs that cover an image; the last ones may stick out.
+struct Grid {
+  int64_t rows, columns;
+  int64_t size() const { return rows * columns; }
+};
+
+struct Tile {
+  int64_t image, row, column;  // of its first output
+};
+
+template <int M>
+Tile tile_at(const Grid& grid, int64_t i) {
+  const int64_t image = i / grid.size(), rest = i % grid.size();
+  return {image, rest / grid.columns * M, rest % grid.columns * M};
+}
+
+// Transforms channels of one tile to elements `apart` from each other.
+template <class T, int M>
+void transform_input(const Sweep& s, const Tile& tile, const T* x, T* to, int64_t apart) {
+  constexpr int L = kLanes<T>, A = M + 2;
+  const T* at[A][A];  // null outside of the image
+  for (int i = 0; i < A; ++i)
+    for (int j = 0; j < A; ++j) {
+      const int64_t row = tile.row + s.row.start + i, column = tile.column + s.column.start + j;
+      const bool inside = row >= 0 && row < s.row.in && column >= 0 && column < s.column.in;
+      at[i][j] = inside ? x + ((tile.image * s.row.in + row) * s.column.in + column) * s.depth : nullptr;
+    }
+  for (int64_t c = 0; c < s.depth; c += L) {
+    const int n = static_cast<int>(lesser(L, s.depth - c));
+    Vec<T> in[A][A], out[A][A];
+#pragma GCC unroll 8
+    for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < A; ++j)
+        in[i][j] = !at[i][j] ? Vec<T>{} : n == L ? load(at[i][j] + c) : load_part(at[i][j] + c, n);
+    both_ways<T, A, A>(in, out, Winograd<T, M>::input);
+#pragma GCC unroll 8
+    for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < A; ++j) store(to + (i * A + j) * apart + c, out[i][j]);
+  }
+}
+
+// What is done to the sums of one tile and vector of filters, and where they go.
+template <class T>
+struct Delivery {
+  const T *bias, *scale, *residual;
+  T* y;
+  bool relu;
+  int64_t activation;
+};
+
+template <class T, int M>
+void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t apart, int64_t filter, int n,
+                      const Delivery<T>& d) {
+  constexpr int A = M + 2, L = kLanes<T>;
+  const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };
+  Vec<T> in[A][A], out[M][M];
+#pragma GCC unroll 8
+  for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < A; ++j) in[i][j] = load(sums + (i * A + j) * apart);
+  both_ways<T, A, M>(in, out, Winograd<T, M>::output);
+  const Vec<T> bias = d.bias ? take(d.bias + filter) : Vec<T>{};
+  const Vec<T> scale = d.scale ? take(d.scale + filter) : splat(static_cast<T>(1));
+  const int64_t rows = lesser(M, s.row.out - tile.row), columns = lesser(M, s.column.out - tile.column);
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < columns; ++j) {
+      const int64_t pixel = (tile.image * s.row.out + tile.row + i) * s.column.out + tile.column + j;
+      const int64_t at = pixel * s.width + filter;
+      Vec<T> v = d.scale ? out[i][j] * scale + bias : d.bias ? out[i][j] + bias : out[i][j];
+      if (d.residual) v += take(d.residual + at);
+      if (d.relu) v = v < 0 ? Vec<T>{} : v;  // keeps NaN
+      if (n == L)
+        store(d.y + at, v);
+      else
+        store_part(d.y + at, v, n);
+      if (d.activation > kRelu) activate(d.y + at, n, 1, n, d.activation);
+    }
+}
+
+template <class T, int M>
+void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch, int64_t scratch_size,
+              const Context& context) {
+  constexpr int L = kLanes<T>, A = M + 2;
+  constexpr int64_t kWide = kVectors * L;
+  const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
+  const Panels<T> panels(s.width);
+  // An odd number of lines between tiles: a power of two would crowd a few sets of the cache.
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t pixel = (ceil_div(s.depth, line) | 1) * line;
+  const int64_t total = s.images * grid.size(), work = total * A * A * s.depth * s.width;
+  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
+  const int64_t workers = alone ? 1 : context.threads;
+  const int64_t per_thread = scratch_size / context.threads / 64 * 64;
+  const int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  const int64_t chunks = lesser(total, greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels))));
+  // With few chunks the filters are dealt out, too: that reads the weights only once.
+  const int64_t parts = lesser(panels.count, ceil_div(alone ? 1 : 2 * workers, chunks));
+  const int64_t units = chunks * parts, tasks = alone ? 1 : lesser(units, 8 * workers);
+  const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
+  parallel(context, tasks, [&](int64_t task, int thread) {
+    T* const transformed = scratch + thread * per_thread;
+    T* const sums = transformed + A * A * apart;
+    int64_t last = -1;
+    for (int64_t unit = begin_of(task, units, tasks); unit < begin_of(task + 1, units, tasks); ++unit) {
+      const int64_t chunk = unit / parts, part = unit % parts;
+      const int64_t t0 = begin_of(chunk, total, chunks), count = begin_of(chunk + 1, total, chunks) - t0;
+      if (chunk != last)
+        for (int64_t t = 0; t < count; ++t)
+          transform_input<T, M>(s, tile_at<M>(grid, t0 + t), x, transformed + t * pixel, apart);
+      last = chunk;
+      const Run run{0, static_cast<int32_t>(s.depth)};
+      const int64_t tiles = ceil_div(count, kPixels);
+      const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
+      for (int64_t p = p0; p < p1; ++p) {
+        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
+        for (int64_t e = 0; e < A * A; ++e) {
+          const T* w = weights + (v0 * L * A * A + e * wide) * s.depth;
+          LastEnds<T> ends{};
+          ends.pixel = wide;
+          for (int64_t j = 0; j < tiles; ++j) {
+            const int64_t lo = begin_of(j, count, tiles), n = begin_of(j + 1, count, tiles) - lo;
+            ends.y = sums + (e * longest + lo) * wide;
+            kLastTiles<T>.at[0][v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, &run, 1, w, ends);
+          }
+        }
+        for (int64_t t = 0; t < count; ++t)
+          for (int64_t v = v0; v < v1; ++v)
+            transform_output<T, M>(s, tile_at<M>(grid, t0 + t), sums + t * wide + (v - v0) * L, longest * wide, v * L,
+                                   static_cast<int>(v + 1 == panels.vectors ? panels.last : L), d);
+      }
+    }
+  });
+}
+
+template <class T>
+void winograd_by(int64_t tile, const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch,
+                 int64_t scratch_size, const Context& context) {
+  if (tile == 2)
+    winograd<T, 2>(s, x, weights, d, scratch, scratch_size, context);
+  else
+    winograd<T, 4>(s, x, weights, d, scratch, scratch_size, context);
+}
+
+template <class T>
+void conv_winograd_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  Delivery<T> d{};
+  d.bias = static_cast<const T*>(buffers[2]);
+  d.residual = static_cast<const T*>(buffers[3]);
+  d.scale = static_cast<const T*>(buffers[4]);
+  d.y = static_cast<T*>(buffers[5]);
+  d.relu = a.activation == kRelu;
+  d.activation = a.activation;
+  winograd_by(a.tile, forward_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), d,
+              static_cast<T*>(buffers[6]), a.scratch, context);
+}
+
+template <class T>
+void conv_winograd_data_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  Delivery<T> d{};
+  d.y = static_cast<T*>(buffers[2]);
+  winograd_by(a.tile, gradient_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), d,
+              static_cast<T*>(buffers[3]), a.scratch, context);
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+#define CONV_WINOGRAD(kernel) \
+  KERNEL(#kernel ".float32", kernel<float>, ConvLastArgs), KERNEL(#kernel ".float64", kernel<double>, ConvLastArgs)
+KERNELS(conv_winograd, CONV_WINOGRAD(conv_winograd_weights), CONV_WINOGRAD(conv_winograd_turned),
+        CONV_WINOGRAD(conv_winograd_forward), CONV_WINOGRAD(conv_winograd_data_gradient))

@@ -1,0 +1,305 @@
+"""Convolution and pooling of images with the channels last: what the layout pass turns those of users into.
+
+Users never see these operators. They answer to kernels that only the CPU has (csrc/args/conv_last.h, pool_last.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..base import ITEM_SIZES
+from ..graph import Node, Value, apply_op
+from ..op import Op, product
+from ..params import Bool, Int, Shape
+
+# Elements of input that a thread works on at once: a quarter of a large second-level cache.
+BOX = 128 * 1024
+STRIP, FILTERS_AT_ONCE = 256, 512  # as in csrc/cpu/conv_last.cpp
+WIDE = 16
+LP = 3  # of enum PoolType in csrc/args/pool.h
+
+
+def up(n: int, to: int = 64) -> int:
+    return -(-n // to) * to
+
+
+class _Windows(Op, abstract=True):
+    kernel = Shape()
+    stride = Shape()
+    dilate = Shape()
+    pad = Shape()
+
+
+class _Convolving(_Windows, abstract=True):
+    tile = Int(0)  # of Winograd's way; 0 for the direct one
+
+
+def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> dict[str, Any]:
+    """The arguments for images of shape `data` that become images of shape `out`."""
+    return {
+        "batch": data[0],
+        "channels": data[3],
+        "filters": out[3],
+        "in": list(data[1:3]),
+        "out": list(out[1:3]),
+        "kernel": list(p.kernel),
+        "stride": list(p.stride),
+        "dilate": list(p.dilate),
+        "pad": list(p.pad),
+        "activation": 0,
+        "scratch": scratch,
+        "tile": p.tile,
+    }
+
+
+def sweep_scratch(threads: int, rows: int, columns: int, depth: int, taps: int, whole: int) -> int:
+    """Elements for boxes of an input that is `columns` wide: at least one row of output's, which sees `rows` of them."""
+    pixel = depth + 2 * WIDE
+    runs = up(2 * -(-depth // 64) * taps) + 64
+    return threads * up(runs + up(max(rows * columns * pixel, min(BOX, whole * columns * pixel))))
+
+
+def winograd_tiles(tile: int, depth: int) -> int:
+    """How many tiles one thread takes at once: what they are transformed to should stay in the second-level cache."""
+    return max(14, 220_000 // ((tile + 2) ** 2 * (depth + 64)))
+
+
+def winograd_scratch(threads: int, tile: int, depth: int) -> int:
+    return threads * up((tile + 2) ** 2 * (depth + 80) * winograd_tiles(tile, depth))
+
+
+class PackedWeights(_Convolving, abstract=True):
+    """Weights in the order in which the kernels read them; turned: those of the data gradient."""
+
+    name = "_conv_last_weights"
+    inputs = ("weight",)
+    turned = Bool(False)
+
+    def output_shapes(self, p, ins):
+        (filters, channels, *kernel) = ins[0]
+        rows, width = (filters, channels) if p.turned else (channels, filters)
+        return [((p.tile + 2) ** 2 * rows * up(width, WIDE) if p.tile else product(kernel) * rows * up(width, WIDE),)]
+
+    def lower(self, p, node, emit):
+        (weight,), (out,) = node.inputs, node.outputs
+        filters, channels = weight.shape[:2]
+        # Any image will do that the window fits into once.
+        args = geometry(p, (1, *p.kernel, channels), (1, 1, 1, filters), 0)
+        args["pad"] = [0, 0]
+        scratch = 9 * up(filters, WIDE) * up(channels, WIDE) * ITEM_SIZES[out.dtype] if p.tile else 0
+        kernel = ("conv_winograd_" if p.tile else "conv_last_") + ("turned" if p.turned else "weights")
+        kept = emit.keep(weight, out)
+        emit(kernel, weight.dtype, args, [weight], [out], scratch=scratch)
+        emit.calls[-1].kept = kept
+
+
+class ConvLast(_Convolving, abstract=True):
+    """The convolution itself."""
+
+    name = "_conv_last"
+    takes_riders = True
+    out = Shape()
+    bias = Bool()
+    scaled = Bool()
+
+    def input_names(self, p):
+        return ("data", "weight", *(("bias",) if p.bias else ()), *(("scale",) if p.scaled else ()))
+
+    def output_shapes(self, p, ins):
+        return [p.out]
+
+    def lower(self, p, node, emit):
+        (data, weight, *rest), (out,) = node.inputs, node.outputs
+        rows = (p.kernel[0] - 1) * p.dilate[0] + 1
+        if p.tile:
+            elements = winograd_scratch(emit.threads, p.tile, data.shape[3])
+        else:
+            columns = data.shape[2] + 2 * p.pad[1]
+            elements = sweep_scratch(
+                emit.threads, rows, columns, data.shape[3], product(p.kernel), data.shape[1] + rows
+            )
+        bias, scale = [*rest, None, None][:2]
+        emit(
+            "conv_winograd_forward" if p.tile else "conv_last_forward",
+            out.dtype,
+            geometry(p, data.shape, out.shape, elements),
+            [data, weight, bias, None, scale],
+            [out],
+            scratch=elements * ITEM_SIZES[out.dtype],
+        )
+
+
+class ConvLastDataGradient(_Convolving, abstract=True):
+    name = "_conv_last_data_gradient"
+    inputs = ("grad", "weight")
+    shape = Shape()
+
+    def output_shapes(self, p, ins):
+        return [p.shape]
+
+    def lower(self, p, node, emit):
+        (grad, weight), (out,) = node.inputs, node.outputs
+        rows = (p.kernel[0] - 1) * p.dilate[0] + 1
+        columns = max(grad.shape[2], -(-out.shape[2] // p.stride[1])) + 2 * p.kernel[1] * p.dilate[1]
+        whole = max(grad.shape[1], -(-out.shape[1] // p.stride[0])) + 2 * rows
+        if p.tile:
+            elements = winograd_scratch(emit.threads, p.tile, grad.shape[3])
+        else:
+            elements = sweep_scratch(emit.threads, rows, columns, grad.shape[3], product(p.kernel), whole)
+        args = geometry(p, out.shape, grad.shape, elements)
+        emit(
+            "conv_winograd_data_gradient" if p.tile else "conv_last_data_gradient",
+            out.dtype,
+            args,
+            [grad, weight],
+            [out],
+            scratch=elements * ITEM_SIZES[out.dtype],
+        )
+
+
+class ConvLastWeightGradient(_Convolving, abstract=True):
+    name = "_conv_last_weight_gradient"
+    inputs = ("data", "grad")
+
+    def output_shapes(self, p, ins):
+        data, grad = ins
+        return [(grad[3], data[3], *p.kernel)]
+
+    def lower(self, p, node, emit):
+        (data, grad), (out,) = node.inputs, node.outputs
+        terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
+        pixels = max(STRIP, grad.shape[2])
+        per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + 2 * WIDE) + 256)
+        elements = up(terms * width) + emit.threads * per_thread
+        args = geometry(p, data.shape, grad.shape, elements)
+        emit(
+            "conv_last_weight_gradient",
+            out.dtype,
+            args,
+            [data, grad],
+            [out],
+            scratch=elements * ITEM_SIZES[out.dtype],
+        )
+
+
+class PoolLast(_Windows, abstract=True):
+    name = "_pool_last"
+    kind = Int()  # of enum PoolType
+    count_include_pad = Bool()
+    out = Shape()
+
+    def output_shapes(self, p, ins):
+        return [(ins[0][0], *p.out, ins[0][3])]
+
+    @staticmethod
+    def args(p: Any, data: Sequence[int]) -> dict[str, Any]:
+        return {
+            "batch": data[0],
+            "channels": data[3],
+            "in": list(data[1:3]),
+            "out": list(p.out),
+            "kernel": list(p.kernel),
+            "stride": list(p.stride),
+            "pad": list(p.pad),
+            "type": p.kind,
+            "count_include_pad": int(p.count_include_pad),
+        }
+
+    def lower(self, p, node, emit):
+        (data,), (out,) = node.inputs, node.outputs
+        emit("pool_last_forward", data.dtype, self.args(p, data.shape), [data], [out])
+
+
+class PoolLastGradient(PoolLast, abstract=True):
+    name = "_pool_last_gradient"
+    shape = Shape()
+
+    def input_names(self, p):
+        return ("grad", "data") if p.kind == 0 else ("grad",)
+
+    def output_shapes(self, p, ins):
+        return [p.shape]
+
+    def lower(self, p, node, emit):
+        (grad, *data), (out,) = node.inputs, node.outputs
+        emit("pool_last_backward", out.dtype, self.args(p, out.shape), [grad, (*data, None)[0]], [out])
+
+
+PACKED, CONV, DATA_GRADIENT, WEIGHT_GRADIENT = (
+    PackedWeights(),
+    ConvLast(),
+    ConvLastDataGradient(),
+    ConvLastWeightGradient(),
+)
+POOL, POOL_GRADIENT = PoolLast(), PoolLastGradient()
+
+
+def make(op: Op, inputs: Sequence[Value], **params: Any) -> Value:
+    return apply_op(op, inputs, op.Params(**{name: op.params[name].default for name in op.params} | params)).outputs[0]
+
+
+def suits(node: Node) -> bool:
+    """Whether this convolution, or gradient of one, is worth moving the channels for."""
+    p = node.params
+    data, filters = _sizes(node)
+    if len(p.kernel) != 2 or p.num_group != 1 or node.outputs[0].dtype not in ("float32", "float64"):
+        return False
+    _, stride, dilate, pad = node.op.window(p)
+    if max(stride) > 1 and max(dilate) > 1:
+        return False
+    if p.kernel == data[2:] and not any(pad):  # a matrix product
+        return False
+    # Vectors lie along the filters: what does not fill them is wasted.
+    return filters >= WIDE and 4 * filters >= 3 * up(filters, WIDE)
+
+
+def _sizes(node: Node) -> tuple[tuple[int, ...], int]:
+    """The shape of the data, and the number of filters."""
+    name = node.op.name
+    if name == "_conv_data_gradient":
+        return node.outputs[0].shape, node.inputs[1].shape[0]
+    if name == "_conv_weight_gradient":
+        return node.inputs[0].shape, node.inputs[1].shape[1]
+    return node.inputs[0].shape, node.outputs[0].shape[1]
+
+
+def _window(node: Node) -> dict[str, Any]:
+    return dict(zip(("kernel", "stride", "dilate", "pad"), node.op.window(node.params), strict=True))
+
+
+def moved(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of an image when its channels have moved to the end."""
+    return (shape[0], *shape[2:], shape[1])
+
+
+def convolution(node: Node, last: Any, plain: Any) -> list[Value]:
+    data, weight, *rest = node.inputs
+    window = _window(node)
+    operands = [last(data), make(PACKED, [plain(weight)], turned=False, **window), *map(plain, rest)]
+    out = moved(node.outputs[0].shape)
+    return [make(CONV, operands, out=out, bias=bool(rest), scaled=len(rest) == 2, **window)]
+
+
+def data_gradient(node: Node, last: Any, plain: Any) -> list[Value]:
+    grad, weight = node.inputs
+    window = _window(node)
+    packed = make(PACKED, [plain(weight)], turned=True, **window)
+    return [make(DATA_GRADIENT, [last(grad), packed], shape=moved(node.outputs[0].shape), **window)]
+
+
+def weight_gradient(node: Node, last: Any, plain: Any) -> list[Value]:
+    return [make(WEIGHT_GRADIENT, [last(v) for v in node.inputs], **_window(node))]
+
+
+def pooling(op: Op, node: Node, data: Sequence[int], out: Sequence[int], kind: int, last: Any) -> list[Value] | None:
+    """POOL of images of shape `data` to images of shape `out`, or POOL_GRADIENT of that; not for lp."""
+    p = node.params
+    if len(data) != 4 or kind == LP or node.outputs[0].dtype not in ("float32", "float64"):
+        return None
+    kernel, stride, pad = map(tuple, node.op.window(p, data[2:]))
+    common = {"kernel": kernel, "stride": stride, "dilate": (1, 1), "pad": pad, "kind": kind, "out": tuple(out[2:])}
+    common["count_include_pad"] = p.count_include_pad is not False
+    if op is POOL_GRADIENT:
+        common["shape"] = moved(data)
+    return [make(op, [last(v) for v in node.inputs], **common)]

@@ -1,0 +1,148 @@
+"""The layout pass: networks give the same with their channels moved, and move them only where they must."""
+
+import numpy as np
+import pytest
+
+import minimx as mx
+from minimx.compile import Options
+from minimx.executor import Executor
+
+
+def conv(x, name, filters=32, kernel=3, **params):
+    pad = (kernel // 2, kernel // 2)
+    return mx.sym.Convolution(x, kernel=(kernel, kernel), pad=pad, num_filter=filters, name=name, **params)
+
+
+def norm(x, name):
+    return mx.sym.BatchNorm(x, fix_gamma=False, name=name)
+
+
+def relu(x):
+    return mx.sym.Activation(x, act_type="relu")
+
+
+def inception(x):
+    """Branches, pools of every kind, a concatenation, a residual sum and a head."""
+    x = mx.sym.Pooling(relu(norm(conv(x, "c0", stride=(2, 2)), "b0")), kernel=(3, 3), stride=(2, 2), pad=(1, 1))
+    pooled = mx.sym.Pooling(x, kernel=(3, 3), pad=(1, 1), pool_type="avg", count_include_pad=False)
+    y = mx.sym.Concat(conv(x, "c1", 48, 1), norm(conv(x, "c2", no_bias=True), "b2"), pooled)
+    y = relu(conv(y, "c3", 112) + y)
+    y = mx.sym.Pooling(conv(y, "c4", 64, stride=(2, 2)), kernel=(2, 2), pool_type="sum")
+    y = mx.sym.Pooling(y, kernel=(1, 1), global_pool=True, pool_type="avg")
+    return mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.Flatten(y), num_hidden=5, name="fc"), name="softmax")
+
+
+def split(x):
+    parts = mx.sym.SliceChannel(conv(x, "c0", 64), num_outputs=2)
+    return conv(parts[0] * 2 + mx.sym.tanh(parts[1]), "c1", 16)
+
+
+def with_strangers(x):
+    """Operators between that know nothing of moved channels."""
+    y = mx.sym.LRN(conv(x, "c0"), nsize=3)
+    y = conv(mx.sym.transpose(y, axes=(0, 1, 3, 2)), "c1")
+    return mx.sym.Group([mx.sym.Pooling(y, kernel=(2, 2), pool_type="lp", p_value=2), mx.sym.sum(y)])
+
+
+def sums(x):
+    y = conv(x, "c0")
+    total = mx.sym.sum(y, axis=1, keepdims=True)
+    parts = [mx.sym.broadcast_mul(y, total), mx.sym.broadcast_add(y, mx.sym.mean(y, axis=(0, 2, 3), keepdims=True))]
+    return mx.sym.Group([*parts, mx.sym.max(y, axis=1), mx.sym.sum(y, axis=2), mx.sym.sum(y, axis=1, exclude=True)])
+
+
+def users_own(x):
+    """Data that comes with its channels last, as a parameter of the layers and as transposes."""
+    y = mx.sym.transpose(conv(x, "c0"), axes=(0, 2, 3, 1))
+    y = mx.sym.Convolution(y, kernel=(3, 3), num_filter=16, layout="NHWC", name="c1")
+    y = mx.sym.Pooling(relu(y), kernel=(2, 2), layout="NHWC")
+    return conv(mx.sym.transpose(y, axes=(0, 3, 1, 2)), "c2", 16)
+
+
+NETWORKS = [inception, split, with_strangers, sums, users_own]
+
+
+def bind(network, data=(2, 3, 24, 20), grad_req="write", **options):
+    symbol = network(mx.sym.Variable("data"))
+    executor = Executor.simple_bind(symbol, mx.cpu(), grad_req, options=Options(**options), data=data)
+    random = np.random.default_rng(4)
+    for name, array in [*executor.arg_dict.items(), *executor.aux_dict.items()]:
+        if not name.endswith("label"):
+            positive = name.endswith(("gamma", "var"))
+            array[:] = random.uniform(0.5, 1.5, array.shape) if positive else random.normal(0, 0.2, array.shape)
+    return executor
+
+
+def results(executor, train):
+    executor.forward(is_train=train)
+    if train:
+        executor.backward([mx.nd.array(np.cos(np.arange(o.size)).reshape(o.shape)) for o in executor.outputs])
+    arrays = {f"output {i}": o for i, o in enumerate(executor.outputs)} | executor.aux_dict
+    if train:
+        arrays |= {f"gradient of {n}": a for n, a in executor.grad_dict.items() if a is not None}
+    return {name: a.asnumpy() for name, a in arrays.items()}
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda f: f.__name__)
+def test_equals_channels_second(network, train, mirror):
+    plain = results(bind(network, fuse=False, mirror=mirror), train)
+    moved = results(bind(network, fuse=True, mirror=mirror), train)
+    scale = max(np.abs(a).max() for a in plain.values())
+    for name, want in plain.items():
+        np.testing.assert_allclose(moved[name], want, rtol=2e-4, atol=2e-6 * scale, err_msg=name)
+
+
+def kernels(executor, train=False):
+    executor.forward(is_train=train)
+    return [call.kernel.split(".")[0] for call in executor._programs[train].lowered.calls]
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("largest", [0, 2, 4])
+def test_winograd_where_it_pays(largest, train):
+    def network(x):
+        return conv(conv(conv(x, "c0"), "c1", 64), "c2", 64, 1)
+
+    shape, req = (2, 16, 16, 16), "write" if train else "null"
+    executor = bind(network, shape, req, winograd=largest)
+    found = kernels(executor, train)
+    expected = {True: 2, False: 1}[train] if largest else 0
+    assert sum(k in ("conv_winograd_forward", "conv_winograd_data_gradient") for k in found) >= expected
+    tiles = {c.args["tile"] for c in executor._programs[train].lowered.calls if c.kernel.startswith("conv_winograd")}
+    assert tiles <= ({2} if train else {2, 4})
+    plain = results(bind(network, shape, req, fuse=False), train)
+    moved = results(executor, train)
+    for name, want in plain.items():
+        atol = 1e-5 * np.abs(want).max()
+        np.testing.assert_allclose(moved[name], want, rtol=1e-3, atol=atol, err_msg=name)
+
+
+def test_channels_move_once_at_the_beginning():
+    """One copy for the data, three for the concatenation, and none after the global pool."""
+    found = kernels(bind(inception, grad_req="null"))
+    assert found.count("strided_copy") == 4
+    assert not {"conv_forward", "pool_forward"} & set(found)
+
+
+def test_transposes_of_the_user_disappear():
+    found = kernels(bind(users_own, grad_req="null"))
+    assert found.count("conv_last_forward") == 3 and found.count("strided_copy") == 3  # data, c1's weights, the result
+
+
+def test_float64_moves_too():
+    executor = Executor.simple_bind(
+        conv(mx.sym.Variable("data"), "c"), mx.cpu(), type_dict={"data": "float64"}, data=(1, 3, 6, 6)
+    )
+    assert "conv_last_forward" in kernels(executor)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"filters": 8}, {"filters": 32, "num_group": 2}, {"filters": 32, "stride": (2, 2), "dilate": (2, 2)}],
+    ids=["few filters", "groups", "stride and dilation"],
+)
+def test_what_gains_nothing_stays(params):
+    executor = bind(lambda x: conv(x, "c", **params), data=(1, 16, 12, 12), grad_req="null")
+    assert "conv_last_forward" not in kernels(executor)
