@@ -351,27 +351,27 @@ inline T* at(void* const* buffers, int i) {
 }
 template <class T>
 void potrf(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Potrf<T>{g, at<T>(b, 0), at<T>(b, 1)});
+  for_each(context, g.batch, Potrf<T>{g, at<T>(b, 0), at<T>(b, 1)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void trsm(const TriangularArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Trsm<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2)});
+  for_each(context, g.batch, Trsm<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void invert(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Invert<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3), at<T>(b, 4)});
+  for_each(context, g.batch, Invert<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3), at<T>(b, 4)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void slogdet(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Slogdet<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)});
+  for_each(context, g.batch, Slogdet<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void gelqf(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Gelqf<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2)});
+  for_each(context, g.batch, Gelqf<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void syevd(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Syevd<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)});
+  for_each(context, g.batch, Syevd<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)}, g.rows * g.rows * g.columns);
 }
 
 }  // namespace

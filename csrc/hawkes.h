@@ -1,8 +1,7 @@
-// The kernel of args/hawkes.h for one sequence, as both devices compute it. Included by csrc/cpu/hawkes.cpp and
-// csrc/cuda/hawkes.cu, which say in EACH_DEVICE what a function is marked with and how for_each runs sequences.
+// The kernel of args/hawkes.h for both devices. Kinds do not excite each other, so that each of a row's is an item.
+//
+// Included by csrc/cpu/hawkes.cpp after each.h, and by csrc/cuda/hawkes.cu after each.cuh.
 #pragma once
-#include <math.h>
-
 #include "args/hawkes.h"
 
 namespace minimx {
@@ -10,70 +9,72 @@ namespace {
 
 template <class T>
 struct Hawkes {
-  HawkesArgs g;
-  const T *mu, *alpha, *beta, *state, *lags;
-  const int64_t *numbers, *lengths;
-  const T* end;
-  T *likelihood, *after, *by_mu, *by_alpha, *by_beta, *scratch;
+  HawkesArgs a;
+  const T* mu;
+  const T* alpha;
+  const T* beta;
+  const T* state;
+  const T* lags;
+  const int64_t* marks;
+  const int64_t* valid;
+  const T* max_time;
+  T* out[8];
 
-  EACH_DEVICE void operator()(int64_t q) const {
-    const int64_t k = g.marks, at = q * k;
-    T* const last = scratch + 2 * at;  // the time of each mark's last event
-    T* const by_decay = last + k;      // the slope of each mark's state by beta
-    for (int64_t m = 0; m < k; ++m) {
-      after[at + m] = state[at + m];
-      last[m] = by_decay[m] = by_mu[at + m] = by_alpha[at + m] = by_beta[at + m] = 0;
+  EACH_DEVICE void operator()(int64_t item) const {
+    const int64_t row = item / a.kinds, kind = item % a.kinds;
+    const T rate = mu[item], pull = alpha[kind], decay = beta[kind];
+    // The sum of terms, and its derivatives by decay and by its start.
+    T sum = state[item], by_decay = 0, by_start = 1, time = 0, last = 0;
+    T total = 0, by_rate = 0, by_pull = 0, total_by_decay = 0, total_by_start = 0;
+    const int64_t events = valid[row] < a.events ? valid[row] : a.events;
+    for (int64_t j = 0; j <= events; ++j) {
+      const bool end = j == events;
+      if (!end) {
+        time += lags[row * a.events + j];
+        if (marks[row * a.events + j] != kind) continue;
+      }
+      const T apart = (end ? max_time[row] : time) - last, left = exp(-decay * apart);
+      const T slope = by_decay * left - sum * apart * left;
+      if (!end) {
+        const T now = rate + pull * decay * sum * left;
+        total += log(now);
+        by_rate += 1 / now;
+        by_pull += decay * sum * left / now;
+        total_by_decay += pull * (sum * left + decay * slope) / now;
+        total_by_start += pull * decay * by_start * left / now;
+      }
+      total -= rate * apart + pull * sum * (1 - left);
+      by_rate -= apart;
+      by_pull -= sum * (1 - left);
+      total_by_decay -= pull * (by_decay - slope);
+      total_by_start -= pull * by_start * (1 - left);
+      sum = sum * left + (end ? T(0) : T(1));
+      by_decay = slope;
+      by_start *= left;
+      last = time;
     }
-    T sum = 0, time = 0;
-    const int64_t length = lengths[q] < 0 ? 0 : lengths[q] < g.steps ? lengths[q] : g.steps;
-    for (int64_t j = 0; j < length; ++j) {
-      const int64_t number = numbers[q * g.steps + j], m = number < 0 ? 0 : number < k ? number : k - 1;
-      time += lags[q * g.steps + j];
-      const T since = time - last[m];
-      const T decayed = decay(m, since);
-      const T excited = after[at + m] * decayed, intensity = mu[at + m] + alpha[m] * beta[m] * excited;
-      const T slope = by_decay[m] * decayed - excited * since;
-      sum += log(intensity);
-      by_mu[at + m] += 1 / intensity;
-      by_alpha[at + m] += beta[m] * excited / intensity;
-      by_beta[at + m] += alpha[m] * (excited + beta[m] * slope) / intensity;
-      sum -= passed(m, at, since, decayed, by_decay[m]);
-      after[at + m] = 1 + excited;
-      by_decay[m] = slope;
-      last[m] = time;
-    }
-    for (int64_t m = 0; m < k; ++m) {
-      const T since = end[q] - last[m], decayed = decay(m, since);
-      sum -= passed(m, at, since, decayed, by_decay[m]);
-      after[at + m] *= decayed;
-    }
-    likelihood[q] = sum;
-  }
-
-  EACH_DEVICE T decay(int64_t m, T since) const { return exp(-beta[m] * since); }
-
-  // The integral of a mark's intensity since its last event, which the slopes lose, too.
-  EACH_DEVICE T passed(int64_t m, int64_t at, T since, T decayed, T slope) const {
-    const T s = after[at + m], gone = 1 - decayed;
-    by_mu[at + m] -= since;
-    by_alpha[at + m] -= s * gone;
-    by_beta[at + m] -= alpha[m] * (slope * gone + s * since * decayed);
-    return mu[at + m] * since + alpha[m] * s * gone;
+    const T results[8] = {total, sum, by_rate, by_pull, total_by_decay, total_by_start, by_decay, by_start};
+    for (int64_t i = 0; i < 8; ++i) out[i][item] = results[i];
   }
 };
 
 template <class T>
-void hawkes(const HawkesArgs& g, void* const* b, const Context& context) {
-  const auto real = [b](int i) { return static_cast<T*>(b[i]); };
-  const auto whole = [b](int i) { return static_cast<const int64_t*>(b[i]); };
-  for_each(context, g.batch,
-           Hawkes<T>{g, real(0), real(1), real(2), real(3), real(4), whole(5), whole(6), real(7), real(8), real(9),
-                     real(10), real(11), real(12), real(13)});
+void hawkes(const HawkesArgs& a, void* const* b, const Context& c) {
+  Hawkes<T> one = {a,
+                   operand<const T>(b, 0, c),
+                   operand<const T>(b, 1, c),
+                   operand<const T>(b, 2, c),
+                   operand<const T>(b, 3, c),
+                   operand<const T>(b, 4, c),
+                   operand<const int64_t>(b, 5, c),
+                   operand<const int64_t>(b, 6, c),
+                   operand<const T>(b, 7, c),
+                   {}};
+  for (int i = 0; i < 8; ++i) one.out[i] = operand<T>(b, 8 + i, c);
+  for_each(c, a.rows * a.kinds, one, 32 * a.events);
 }
 
 }  // namespace
 }  // namespace minimx
 
-#define HAWKES_KERNELS                                                 \
-  KERNELS(hawkes, KERNEL("hawkes.float32", hawkes<float>, HawkesArgs), \
-          KERNEL("hawkes.float64", hawkes<double>, HawkesArgs))
+#define HAWKES_KERNELS KERNELS(hawkes, TYPED("hawkes", hawkes, HawkesArgs))

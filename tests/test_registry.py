@@ -15,7 +15,8 @@ CASES = all_cases()
 # What only another operator can make has no case of its own; operators with sub-graphs have test_control_flow.py.
 WITH_SUBGRAPHS = {"_foreach", "_while_loop", "_cond"}
 MADE_BY_OTHERS = {"_backward_Custom", "_loop", "_loop_grad", "_choice", "_choice_grad", *WITH_SUBGRAPHS}
-over_operators = pytest.mark.parametrize("name", [n for n in OPERATORS if n not in MADE_BY_OTHERS])
+FOR_ARRAYS = {"_contrib_boolean_mask"}  # what no graph can hold
+over_operators = pytest.mark.parametrize("name", [n for n in OPERATORS if n not in MADE_BY_OTHERS | FOR_ARRAYS])
 
 # Values that a case cannot have: take refuses "raise", and a range that is inferred needs a neighbour.
 WITHOUT_A_CASE = {("take", "mode"): {"raise"}, ("_arange", "infer_range"): {True}}

@@ -1,22 +1,21 @@
-// hawkes: the log-likelihood of marked self-exciting point processes with exponential decay, and its slopes.
-//
-// Buffers: mu (batch, marks), alpha (marks), beta (marks), state (batch, marks), lags (batch, steps), mark numbers
-// (batch, steps, int64), lengths (batch, int64), end (batch), likelihood (batch), new state (batch, marks), the slopes
-// of the likelihood by mu, alpha and beta (each batch, marks), scratch (batch, 2, marks).
-//
-// Event j of a sequence comes lags[j] after the one before it. An event of mark m at time t adds
-// log(mu + alpha beta s), where s is the state of m, decayed since its last event; the likelihood loses the integral of
-// the intensities up to `end`. The new state is the one at the end.
+// hawkes: the likelihood of events that excite each other, in float32 and float64.
 #pragma once
 #include "../kernel.h"
 
 namespace minimx {
 
+// hawkes  mu (rows, kinds), alpha (kinds), beta (kinds), state (rows, kinds), lags (rows, events),
+//         marks (rows, events; int64), valid_length (rows; int64), max_time (rows),
+//         likelihood, end_state, by_mu, by_alpha, by_beta, by_state, state_by_beta, state_by_state (rows, kinds)
+//
+// Events of kind k come at the rate mu + alpha·beta·Σ exp(-beta·(time since each earlier event of kind k)); `state` is
+// the sum of these terms at time 0. likelihood is each kind's part of the logarithm of the likelihood of a row's first
+// valid_length events up to max_time, end_state the sum then; the others are their derivatives.
 struct HawkesArgs {
-  int64_t batch;
-  int64_t marks;
-  int64_t steps;
+  int64_t rows;
+  int64_t kinds;
+  int64_t events;
 };
-MINIMX_ARGS(HawkesArgs, batch, marks, steps)
+MINIMX_ARGS(HawkesArgs, rows, kinds, events)
 
 }  // namespace minimx

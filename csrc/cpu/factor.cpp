@@ -1,5 +1,8 @@
 // factor: factorisations of small matrices; the arithmetic is in csrc/factor.h.
-#define ARITHMETIC "../factor.h"
 #include "each.h"
+
+#define EACH_DEVICE
+
+#include "../factor.h"
 
 FACTOR_KERNELS

@@ -1,5 +1,8 @@
-// hawkes: self-exciting point processes; the arithmetic is in csrc/hawkes.h.
-#define ARITHMETIC "../hawkes.h"
+// hawkes: events that excite each other; the arithmetic is in csrc/hawkes.h.
 #include "each.h"
+
+#define EACH_DEVICE
+
+#include "../hawkes.h"
 
 HAWKES_KERNELS

@@ -105,8 +105,8 @@ def _go_on(fit: Any, told: dict[str, Any], arrays: dict[str, NDArray], path: str
     rnd.set_state(unpack(told["random"], stored))
     _set_data_state(fit, unpack(told["data"], stored))
     validation = unpack(told["eval_data"], stored)
-    if validation is not None and hasattr(fit.eval_data, "load_state_dict"):
-        fit.eval_data.load_state_dict(validation)
+    if validation is not None and hasattr(fit.eval_data, "set_state"):
+        fit.eval_data.set_state(validation)
     # Again: an iterator without a state was reset, which may have used random numbers.
     rnd.set_state(unpack(told["random"], stored))
 

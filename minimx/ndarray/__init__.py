@@ -37,8 +37,10 @@ def _written(namespace: str) -> dict[str, Any]:
     if namespace == "contrib":
         from .. import contrib_arrays, contrib_functions
         from . import control
+        from .masking import boolean_mask
 
-        return {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS, **control.FUNCTIONS}
+        functions = {**contrib_functions.FUNCTIONS, **contrib_arrays.FUNCTIONS, **control.FUNCTIONS}
+        return {**functions, "boolean_mask": boolean_mask}
     return {}
 
 

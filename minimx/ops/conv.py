@@ -137,7 +137,6 @@ class Convolution(_Padded):
     """Slides `num_filter` windows over the data and sums up what each sees, weighted: a cross-correlation in one to three
     dimensions, over all channels or within groups of them."""
 
-    aliases = ("Convolution_v1",)
     takes_riders = True
     no_bias = Bool(False, doc="leaves the bias out")
 

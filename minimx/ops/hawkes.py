@@ -1,9 +1,10 @@
-"""The likelihood of self-exciting point processes: events that make events of their kind more likely for a while."""
+"""Processes whose events excite further events."""
 
 from __future__ import annotations
 
 from ..base import ShapeError
-from ..op import Op
+from ..graph import apply_all
+from ..op import Op, share_dtype
 from .elemwise import F
 
 INPUTS = ("lda", "alpha", "beta", "state", "lags", "marks", "valid_length", "max_time")
@@ -12,65 +13,75 @@ INPUTS = ("lda", "alpha", "beta", "state", "lags", "marks", "valid_length", "max
 class _Process(Op, abstract=True):
     inputs = INPUTS
 
-    def sizes(self, ins):
-        """The number of sequences, of marks and of events."""
-        if len(ins[0]) != 2 or len(ins[4]) != 2:
-            raise ShapeError("lda must be a matrix (sequences, marks) and lags one (sequences, events)")
-        (n, k), (_, t) = ins[0], ins[4]
-        expected = ((n, k), (k,), (k,), (n, k), (n, t), (n, t), (n,), (n,))
-        for name, got, shape in zip(INPUTS, ins, expected, strict=True):
-            if got != shape:
-                raise ShapeError(f"{name} must have shape {shape}")
-        return n, k, t
+    def check(self, ins):
+        rate, alpha, beta, state, lags, marks, valid, most = ins
+        if len(rate) != 2 or len(lags) != 2 or lags[0] != rate[0]:
+            raise ShapeError("lda must have shape (batch, kinds) and lags (batch, events)")
+        wanted = {"alpha": rate[1:], "beta": rate[1:], "state": rate, "marks": lags}
+        wanted |= {"valid_length": rate[:1], "max_time": rate[:1]}
+        for name, shape in zip(self.inputs, ins, strict=True):
+            if name in wanted and shape != wanted[name]:
+                raise ShapeError(f"{name} must have shape {wanted[name]}")
 
     def infer_types(self, p, ins, outs):
-        known = next((t for t in (ins[i] for i in (0, 1, 2, 3, 4, 7)) if t), None)
-        for i, given in enumerate(ins):
-            ins[i] = given or ("int32" if i == 5 else known)
-        outs[:] = [t or known for t in outs]
+        share_dtype(ins, outs, of=[0, 1, 2, 3, 4])
+        ins[5] = ins[5] or "int32"
+        ins[6] = ins[6] or ins[0]
+        ins[7] = ins[7] or ins[0]
+
+
+class HawkesParts(_Process):
+    """The parts of a process that its kinds of events have, and their derivatives."""
+
+    name = "_hawkes"
+    outputs = (
+        *("likelihood", "end_state", "by_mu", "by_alpha", "by_beta", "by_state", "state_by_beta", "state_by_state"),
+    )
+
+    def visible(self, p):
+        return 2
+
+    def output_shapes(self, p, ins):
+        self.check(ins)
+        return [ins[0]] * 8
+
+    def gradient(self, p, node, grads):
+        _, _, by_rate, by_pull, by_decay, by_start, state_by_decay, state_by_start = node.outputs
+        slopes = [[], [], [], []]
+        if grads[0] is not None:
+            for found, slope in zip(slopes, (by_rate, by_pull, by_decay, by_start), strict=True):
+                found.append(grads[0] * slope)
+        if grads[1] is not None:
+            slopes[2].append(grads[1] * state_by_decay)
+            slopes[3].append(grads[1] * state_by_start)
+        rate, pull, decay, start = (F.add_n(*s) if s else None for s in slopes)
+        over = [v if v is None else F.sum(v, axis=0) for v in (pull, decay)]
+        return [rate, *over, start]
+
+    def lower(self, p, node, emit):
+        rate, alpha, beta, state, lags, marks, valid, most = node.inputs
+        args = {"rows": rate.shape[0], "kinds": rate.shape[1], "events": lags.shape[1]}
+        whole = [emit.cast(v, "int64") for v in (marks, valid)]
+        ins = [rate, alpha, beta, state, lags, *whole, emit.cast(most, rate.dtype)]
+        emit("hawkes", rate.dtype, args, ins, node.outputs)
 
 
 class HawkesLikelihood(_Process):
-    """The log-likelihood of sequences of marked events under a Hawkes process with exponential decay, and the state that
-    they leave behind. The intensity of mark k is lda + alpha beta times the decayed number of its events.
+    """The logarithm of the likelihood of events of several kinds, each of which makes more of its kind likely for a while,
+    and the excitement that is left at max_time.
 
-    lda and state have a row for each sequence; lags are the times between events, marks their kinds, of which the first
-    valid_length count; max_time is how long a sequence was watched. Gradients reach lda, alpha and beta.
+    Events of kind k come at the rate lda[k] + alpha[k] beta[k] sum(exp(-beta[k] age)), summed over earlier events of the
+    kind and begun with `state`. lags are the times between events, marks their kinds; the first valid_length count.
+    There is no gradient for the times.
     """
 
     name = "_contrib_hawkesll"
-    outputs = ("output0", "output1")
+    outputs = ("output", "out_state")
 
     def output_shapes(self, p, ins):
-        n, k, _ = self.sizes(ins)
-        return [(n,), (n, k)]
+        self.check(ins)
+        return [ins[0][:1], ins[0]]
 
     def expand(self, p, node, train):
-        return F._hawkes(*node.inputs).node.outputs[:2]
-
-
-class Hawkes(_Process):
-    """`hawkesll` with the slopes of each sequence's likelihood by lda, alpha and beta."""
-
-    name = "_hawkes"
-    outputs = ("likelihood", "state", "by_lda", "by_alpha", "by_beta")
-
-    def output_shapes(self, p, ins):
-        n, k, _ = self.sizes(ins)
-        return [(n,), *[(n, k)] * 4]
-
-    def gradient(self, p, node, grads):
-        if grads[0] is None:
-            return [None] * len(INPUTS)
-        column = F.Reshape(grads[0], shape=(-1, 1))
-        by_lda, by_alpha, by_beta = (F.broadcast_mul(slope, column) for slope in node.outputs[2:])
-        return [by_lda, F.sum(by_alpha, axis=0), F.sum(by_beta, axis=0), *[None] * 5]
-
-    def lower(self, p, node, emit):
-        values = list(node.inputs)
-        n, k, t = self.sizes([v.shape for v in values])
-        dtype = node.outputs[0].dtype
-        kind = "float64" if dtype == "float64" else "float32"
-        reads = [emit.cast(v, "int64" if i in (5, 6) else v.dtype) for i, v in enumerate(values)]
-        args = {"batch": n, "marks": k, "steps": t}
-        emit("hawkes", dtype, args, reads, node.outputs, scratch=2 * n * k * (8 if kind == "float64" else 4))
+        parts = apply_all("_hawkes", node.inputs)
+        return [F.sum(parts[0], axis=1), parts[1]]

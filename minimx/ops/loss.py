@@ -242,3 +242,43 @@ class SoftmaxCrossEntropy(Op):
     def expand(self, p, node, train):
         data, label = node.inputs
         return [-F.sum(F.pick(F.log_softmax(data), label))]
+
+
+class IdentityAttachKLSparseReg(Op):
+    """The data themselves, numbers between 0 and 1, with a gradient that draws the average of every unit (axis 1) over
+    the batches towards sparseness_target."""
+
+    inputs = ("data", "moving_avg")
+    aux = ("moving_avg",)
+    sparseness_target = Float(0.1, doc="the average that is aimed at", min=0, max=1)
+    penalty = Float(0.001, doc="what the gradient is multiplied by")
+    momentum = Float(0.9, doc="how much of the moving average a step keeps", min=0, max=1)
+
+    def complete_shapes(self, p, ins, outs):
+        ins[0] = outs[0] = unify(ins[0], outs[0])
+        if ins[0] is not None:
+            if len(ins[0]) < 2:
+                raise ShapeError("data must have at least two dimensions")
+            ins[1] = unify(ins[1], ins[0][1:2], "moving_avg and the units of data:")
+
+    def output_shapes(self, p, ins):
+        return [ins[0]]
+
+    @staticmethod
+    def average(p, node):
+        """The moving average after this batch."""
+        data, moving = node.inputs
+        axes = (0, *range(2, data.ndim))
+        return moving * p.momentum + F.mean(data, axis=axes) * (1 - p.momentum)
+
+    def gradient(self, p, node, grads):
+        average = F.Reshape(self.average(p, node), shape=(1, -1, *[1] * (node.inputs[0].ndim - 2)))
+        target = p.sparseness_target
+        slope = ((1 - target) / (1.0 - average) - target / average) * p.penalty
+        return [grads[0] + slope, None]
+
+    def updates(self, p, node):
+        return {1: self.average(p, node)}
+
+    def lower(self, p, node, emit):
+        emit.alias(node.outputs[0], node.inputs[0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..base import ShapeError, TypeInferenceError
 from ..graph import apply, apply_all, apply_op
-from ..op import Op, normalize_axis, unify
-from ..params import Bool, Float, Int
+from ..op import Op, find, normalize_axis, unify
+from ..params import Bool, Float, Int, Text
 from ..passes.lower import HALF
 from ..strided import around
 
@@ -38,8 +38,6 @@ class BatchNorm(_Normalizing):
     """
 
     cheap = True
-
-    aliases = ("BatchNorm_v1",)
     inputs = ("data", "gamma", "beta", "moving_mean", "moving_var")
     aux = ("moving_mean", "moving_var")
     outputs = ("output", "mean", "var")
@@ -148,3 +146,76 @@ class BatchNormGradient(_Normalizing):
     def lower(self, p, node, emit):
         data = node.inputs[1]
         emit("batch_norm_backward", data.dtype, self.args(p, data), node.inputs, node.outputs)
+
+
+class _MadeOfBatchNorm(Op, abstract=True):
+    """Base of layers that are a BatchNorm and something more."""
+
+    inputs = BatchNorm.inputs
+    aux = BatchNorm.aux
+    outputs = BatchNorm.outputs
+    eps = Float(1e-3, doc="added to the variance", min=0)
+    momentum = Float(0.9, doc="how much of the moving statistics a step keeps")
+    fix_gamma = Bool(True, doc="gamma counts as 1 and is set to it")
+    use_global_stats = Bool(False, doc="takes the moving statistics in training, too")
+    output_mean_var = Bool(False, doc="also gives the mean and, named var, one over the standard deviation")
+
+    axis_of = staticmethod(lambda p: 1)
+
+    def inner(self, p):
+        """The parameters of the BatchNorm."""
+        shared = {n: v for n, v in p._asdict().items() if n in BatchNorm.params}
+        return find("BatchNorm").parse({**shared, "axis": self.axis_of(p)})
+
+    def visible(self, p):
+        return 3 if p.output_mean_var else 1
+
+    def complete_shapes(self, p, ins, outs):
+        find("BatchNorm").complete_shapes(self.inner(p), ins, outs)
+
+    def output_shapes(self, p, ins):
+        return [ins[0], ins[1], ins[1]]
+
+    def infer_types(self, p, ins, outs):
+        find("BatchNorm").infer_types(p, ins, outs)
+
+    def key_variable_attrs(self, p, input_name):
+        return find("BatchNorm").key_variable_attrs(p, input_name)
+
+    def expand(self, p, node, train):
+        out, *statistics = apply_all("BatchNorm", node.inputs, **self.inner(p)._asdict())
+        return [self.after(out), *statistics]
+
+    def after(self, out):
+        return out
+
+
+class SyncBatchNorm(_MadeOfBatchNorm):
+    """BatchNorm whose statistics are those of the whole batch on all devices. Each device here runs a program of its own,
+    so that `ndev` must be 1: the layer is then BatchNorm."""
+
+    name = "_contrib_SyncBatchNorm"
+    param_order = ("eps", "momentum", "fix_gamma", "use_global_stats", "output_mean_var")
+    ndev = Int(1, doc="accepted when 1: devices that share the batch", min=1)
+    key = Text(doc="accepted: the name under which devices find each other")
+
+    def output_shapes(self, p, ins):
+        if p.ndev != 1:
+            raise ShapeError(f"ndev={p.ndev}: statistics are shared within one program only, ndev must be 1")
+        return super().output_shapes(p, ins)
+
+
+class BatchNormWithReLU(_MadeOfBatchNorm):
+    """BatchNorm, and 0 for whatever is negative then."""
+
+    name = "_contrib_BatchNormWithReLU"
+    param_order = BatchNorm.param_order
+    axis = Int(1, doc="the axis of the channels")
+    cudnn_off = Bool(False, doc="accepted for MXNet's sake")
+    min_calib_range = Float(None, doc="accepted for MXNet's sake")
+    max_calib_range = Float(None, doc="accepted for MXNet's sake")
+
+    axis_of = staticmethod(lambda p: p.axis)
+
+    def after(self, out):
+        return apply("relu", [out])

@@ -80,8 +80,6 @@ class Pooling(_Pool):
     """Makes one number of every window, channel by channel, in one to three dimensions."""
 
     cheap = True
-
-    aliases = ("Pooling_v1",)
     param_order = (
         *("kernel", "pool_type", "global_pool", "cudnn_off", "pooling_convention"),
         *("stride", "pad", "p_value", "count_include_pad"),

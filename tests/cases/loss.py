@@ -137,3 +137,45 @@ CASES = [
     Case("softmax_cross_entropy", [real(5, 4), whole(5, high=4)], {}, cross_entropy, grads=["data"], length=20),
     Case("softmax_cross_entropy", [real(1, 9), whole(1, high=9, dtype="int32")], {}, cross_entropy, length=9),
 ]
+
+
+def drawn(momentum=0.9, penalty=0.001, target=0.1):
+    def gradient(x, moving, g):
+        axes = (0, *range(2, x.ndim))
+        average = (moving * momentum + x.mean(axes) * (1 - momentum)).reshape(1, -1, *[1] * (x.ndim - 2))
+        return [g + penalty * ((1 - target) / (1 - average) - target / average)]
+
+    return gradient
+
+
+def average(momentum=0.9):
+    return lambda x, moving: [moving * momentum + x.mean((0, *range(2, x.ndim))) * (1 - momentum)]
+
+
+def settled(*shape):
+    """Data whose averages the moving ones are already, so that a second step finds what the first one found. (A recorded
+    step of MXNet's moves them.)"""
+    x = np.random.default_rng(3).uniform(0.1, 0.9, shape)
+    return [x, x.mean((0, *range(2, x.ndim)))]
+
+
+CASES += [
+    Case(
+        "IdentityAttachKLSparseReg",
+        settled(4, 5),
+        {},
+        lambda x, moving: x,
+        ("data",),
+        drawn(),
+        states=average(),
+    ),
+    Case(
+        "IdentityAttachKLSparseReg",
+        settled(2, 3, 4),
+        {"sparseness_target": 0.3, "penalty": 0.5, "momentum": 0.6},
+        lambda x, moving: x,
+        ("data",),
+        drawn(0.6, 0.5, 0.3),
+        states=average(0.6),
+    ),
+]

@@ -65,7 +65,53 @@ def inputs(*shape, axis=1):
 OWN = {"fix_gamma": False}
 WRT = ("data", "gamma", "beta")
 
+
+def rectified(twin):
+    def both(*inputs):
+        y, *rest = twin(*inputs) if isinstance(twin(*inputs), tuple) else (twin(*inputs),)
+        return (np.maximum(y, 0), *rest) if rest else np.maximum(y, 0)
+
+    return both
+
+
+def built(op, params, twin, grads=WRT, shape=(4, 3, 7), axis=1, **options):
+    return Case(op, inputs(*shape, axis=axis), params, twin, grads, half=False, length=60, **options)
+
+
 CASES = [
+    built("_contrib_SyncBatchNorm", OWN | {"key": "a"}, batch_norm(fix_gamma=False), train=True, states=moved()),
+    built(
+        "_contrib_SyncBatchNorm",
+        {"key": "b", "eps": 0.02, "momentum": 0.5},
+        batch_norm(0.02),
+        ("data", "beta"),
+        train=True,
+        states=moved(0.5),
+    ),
+    built(
+        "_contrib_SyncBatchNorm",
+        {"key": "b", "use_global_stats": True, "output_mean_var": True},
+        batch_norm(moving=True, full=True),
+        (),
+        states=unmoved,
+    ),
+    built("_contrib_BatchNormWithReLU", OWN, rectified(batch_norm(fix_gamma=False)), train=True, states=moved()),
+    built(
+        "_contrib_BatchNormWithReLU",
+        {"eps": 0.02, "momentum": 0.5, "axis": 2, "cudnn_off": True},
+        rectified(batch_norm(0.02, axis=2)),
+        ("data", "beta"),
+        axis=2,
+        train=True,
+        states=moved(0.5, 2),
+    ),
+    built(
+        "_contrib_BatchNormWithReLU",
+        {"use_global_stats": True, "output_mean_var": True, "min_calib_range": 0.0, "max_calib_range": 1.0},
+        rectified(batch_norm(moving=True, full=True)),
+        (),
+        states=unmoved,
+    ),
     case(inputs(4, 3, 5, 6), OWN, batch_norm(fix_gamma=False), WRT, train=True, states=moved(), length=120),
     case(
         inputs(6, 5),
