@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from networks import NETWORKS
+from golden_networks import NETWORKS
 
 import minimx as mx
 import minimx.ops  # registers the operators

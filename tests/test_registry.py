@@ -25,6 +25,8 @@ ACCEPTED = "accepted"  # how the documentation of parameters begins that are the
 
 # Kernels that no operator runs.
 FOR_BENCHMARKS = {"peak"}
+# Kernels of the pipeline that reads images: tests/test_image*.py.
+FOR_IMAGES = {"image_row"}
 # Kernels that only chains of operators run, or larger images than cases have: tests/test_layout.py.
 FOR_CHAINS = {"pool_last_forward", "pool_last_backward"}
 FOR_CHAINS |= {f"conv_winograd_{what}" for what in ("weights", "turned", "forward", "data_gradient")}
@@ -62,7 +64,7 @@ def test_defaults_are_allowed_values(name):
 
 
 def test_every_kernel_has_an_operator():
-    used = FOR_BENCHMARKS | FOR_CHAINS
+    used = FOR_BENCHMARKS | FOR_IMAGES | FOR_CHAINS
     for case in CASES:
         for dtype in case.dtypes:
             inputs = inputs_of(case, dtype)

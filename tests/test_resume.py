@@ -294,7 +294,7 @@ def test_what_cannot_be_resumed(tmp_path):
     smaller = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=4, name="fc2"), name="softmax")
     with pytest.raises(mx.MXNetError, match=r"another network: fc2_weight is \(4, 16\) there and \(4, 6\) in this one"):
         mx.mod.Module(smaller).fit(iterator(), num_epoch=2, resume=path, verbose=0)
-    with pytest.raises(ValueError, match="that of 70 rows, there are 64"):
+    with pytest.raises(ValueError, match="num_data is 70, here it is 64"):
         train(2, resume=path, data=lambda: mx.io.NDArrayIter(*rows(64), batch_size=16))
     records, names, metadata = read_tensors(path)
     told = json.loads(metadata["minimx.training"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import networks
+import golden_networks
 import numpy as np
 from cases import Case
 from recorded import train
@@ -62,7 +62,7 @@ class LeNet:
 
     def __init__(self, batch: int, ctx: Any):
         data, label = (batch, 1, 28, 28), (batch,)
-        self.executor = networks.lenet().simple_bind(ctx, data=data, softmax_label=label)
+        self.executor = golden_networks.lenet().simple_bind(ctx, data=data, softmax_label=label)
         generator = np.random.default_rng(3)
         self.feed = {
             "data": generator.standard_normal(data).astype("float32"),
