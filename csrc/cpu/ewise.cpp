@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kTileBytes = 2048;  // a dozen of them fit the first-level cache
 constexpr int64_t kMaxDims = 32;
 constexpr int64_t kParallelWork = 1 << 17;           // in elements × operands and instructions: some 5 us
+constexpr int64_t kAhead = 2 * kTileBytes;           // how far before their use far operands are asked for
 constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 template <class T>
@@ -187,6 +188,7 @@ struct Chain {
   const Input<T>* inputs;
   const Output<T>* outputs;
   int64_t elements;
+  bool far;  // operands come from memory: ask for them early
 };
 
 // ---- running -------------------------------------------------------------------------------------------------------
@@ -213,10 +215,14 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
     const int64_t n = end - first < kTile<T> ? end - first : kTile<T>;
     for (int64_t i = 0; i < a.inputs; ++i) {
       const Input<T>& in = chain.inputs[i];
-      if (in.in_place)
+      if (in.in_place) {
         operand[i] = reinterpret_cast<const T*>(in.data) + first;
-      else if (!in.fixed)
+        if (chain.far)
+          for (int64_t b = 0; b < kTileBytes; b += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(operand[i]) + kAhead + b);
+      } else if (!in.fixed) {
         expand(in, tiles + i * tile, first, n);
+      }
     }
     for (int64_t k = 0; k < a.code.n; k += 5) {
       const int64_t* code = a.code.v + k;
@@ -262,7 +268,8 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
     out.direct = plain && !out.streamed && a.out_types.n == 1 && out.operand == written_last;
   }
 
-  const Chain<T> chain{a, inputs, outputs, elements};
+  const bool far = elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+  const Chain<T> chain{a, inputs, outputs, elements, far};
   const int64_t tiles = (elements + kTile<T> - 1) / kTile<T>;
   int64_t tasks = 1;
   if (tiles > 1 && context.threads > 1) {
