@@ -118,15 +118,11 @@ class ImageBatches(_OfBatches):
             if self._messages == self._told:
                 logging.warning("%s: further images that are left out are only counted", type(self).__name__)
 
-    def get_state(self) -> dict[str, Any]:
-        """Where this iterator is, for `set_state` of one made alike."""
-        return {"iterator": type(self).__name__, "cursor": list(self._pipeline.state())}
+    def get_state(self):
+        return self._make_state(cursor=list(self._pipeline.state()))
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `get_state` was called."""
-        if state.get("iterator") != type(self).__name__ or "cursor" not in state:
-            raise ParameterError(f"{type(self).__name__}: set_state needs what get_state returned, got {state!r}")
-        self._pipeline.set_state(state["cursor"])
+    def set_state(self, state):
+        self._pipeline.set_state(self._check_state(state)["cursor"])
         self.current_batch = None
 
     def close(self) -> None:
