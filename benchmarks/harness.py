@@ -266,7 +266,9 @@ def machine() -> dict[str, Any]:
 def parser(text: str | None) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--only", default="", help="rows with a word that begins with one of these, with commas in between")
+    made.add_argument(
+        "--only", default="", help="rows with a word that begins with one of these, with commas in between"
+    )
     made.add_argument("--contenders", default="", help=f"of {', '.join(CONTENDERS)}, with commas in between")
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=0.5, help="how long a turn is")
