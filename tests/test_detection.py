@@ -47,3 +47,23 @@ def test_scores_that_are_not_numbers():
 def test_nothing_to_look_at():
     assert mx.nd.contrib.box_nms(mx.nd.zeros((0, 6))).shape == (0, 6)
     assert mx.nd.contrib.box_iou(mx.nd.zeros((0, 4)), mx.nd.zeros((3, 4))).shape == (0, 3)
+
+
+def test_trains_a_detector_as_mxnet_does():
+    """Two feature maps, MultiBox layers, mining: 30 steps beside those that MXNet recorded."""
+    data = np.load(GOLDEN / "ssd.npz")
+    net = mx.sym.load(str(GOLDEN / "ssd-symbol.json"))
+    executor = net.simple_bind(mx.cpu(), data=data["data"].shape, label=data["label"].shape)
+    weights = {n: a for n, a in executor.arg_dict.items() if n not in ("data", "label")}
+    for name, weight in weights.items():
+        weight[:] = data[f"param_{name}"]
+    feed = {n: mx.nd.array(data[n]) for n in ("data", "label")}
+    for expected in data["loss"]:
+        probability, distance, target, found = (o.asnumpy() for o in executor.forward(is_train=True, **feed))
+        image, anchor = np.nonzero(target >= 0)
+        chosen = probability[image, target[image, anchor].astype(int), anchor]
+        np.testing.assert_allclose([-np.log(chosen).mean(), distance.sum()], expected, rtol=2e-3)
+        executor.backward()
+        for name, weight in weights.items():
+            weight[:] = weight - 0.3 * executor.grad_dict[name]
+    np.testing.assert_allclose(found[:, 0], data["detected"][:, 0], rtol=2e-2)
