@@ -2,13 +2,12 @@
 //
 // Vectors lie along the filters; the input is broadcast, pixel by pixel, from rows that are copied first only where
 // padding has to be put around them. The weights are packed once into the order in which the tiles read them. The
-// weight gradient is a matrix product of transposed patches, which are made strip by strip, with dy.
+// weight gradient sums up over the pixels of one strip after the other, of which dy is packed and x stays where it is.
 #include "../args/conv_last.h"
 
 #include "conv_last.h"
 #include "conv_last_pack.h"
 #include "epilogue.h"
-#include "gemm_tile.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -224,7 +223,7 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
 
 // ---- Weight gradient ------------------------------------------------------------------------------------------------
 
-// Pixels that are summed up at once: a band of patches stays in the first-level cache, the panels of dy in the second.
+// Pixels that are summed up at once: the terms of a band and a panel of dy share the first-level cache.
 constexpr int64_t kStripPixels = 256, kFiltersAtOnce = 512;
 
 // The patches of one band of terms: `count` neighbouring channels of one tap, or of a row of taps.
@@ -240,7 +239,7 @@ struct Bands {
 
   explicit Bands(const Sweep& sweep) : s(sweep), wide(Terms(sweep).wide) {
     stretch = wide ? s.column.taps * s.depth : s.depth;
-    per_stretch = ceil_div(stretch, kTileRows);
+    per_stretch = ceil_div(stretch, kPixels);
     count = per_stretch * s.row.taps * (wide ? 1 : s.column.taps);
   }
   Band at(int64_t i) const {
@@ -251,34 +250,51 @@ struct Bands {
   }
 };
 
-// packed[p * band.count + i] for the pixels of output row `row` of an image: what x has there, zero outside.
-template <class T>
-void pack_patches(const Sweep& s, const Band& band, bool wide, const T* image, int64_t row, T* packed) {
-  const int64_t y = s.row.start + row * s.row.stride + band.row_tap * s.row.dilate, n = band.count;
-  if (y < 0 || y >= s.row.in) {
-    clear_run(packed, s.column.out * n);
-    return;
-  }
-  const int64_t begin = s.column.start + band.column_tap * s.column.dilate;
-  const T* x = image + y * s.column.in * s.depth;
-  if (wide) {
-    for (int64_t j = 0; j < s.column.out; ++j, packed += n) {
-      const int64_t first = (begin + j * s.column.stride) * s.depth + band.channel;
-      for (int64_t i = 0; i < n; ++i)
-        packed[i] = first + i >= 0 && first + i < s.column.in * s.depth ? x[first + i] : 0;
-    }
-    return;
-  }
+// The pixels of output rows r0..r1-1 that a tap meets in x. Rows go on from image to image.
+inline int64_t find_pixels(const Sweep& s, int64_t row_tap, int64_t column_tap, int64_t r0, int64_t r1, Pixels* runs) {
+  const int64_t begin = s.column.start + column_tap * s.column.dilate;
   const int64_t lo = lesser(s.column.out, begin < 0 ? ceil_div(-begin, s.column.stride) : 0);
-  const int64_t hi =
-      greater(lo, lesser(s.column.out, begin < s.column.in ? (s.column.in - 1 - begin) / s.column.stride + 1 : 0));
-  clear_run(packed, lo * n);
-  if (hi > lo) {
-    const int64_t apart = s.column.stride * s.depth;
-    pack_rows_transposed(x + (begin + lo * s.column.stride) * s.depth + band.channel, apart, n, hi - lo,
-                         packed + lo * n);
+  const int64_t hi = begin < s.column.in ? lesser(s.column.out, (s.column.in - 1 - begin) / s.column.stride + 1) : 0;
+  int64_t count = 0;
+  for (int64_t r = r0; r < r1 && lo < hi; ++r) {
+    const int64_t y = s.row.start + r % s.row.out * s.row.stride + row_tap * s.row.dilate;
+    if (y < 0 || y >= s.row.in) continue;
+    const int64_t pixel = (r / s.row.out * s.row.in + y) * s.column.in + begin + lo * s.column.stride;
+    runs[count++] = {pixel * s.depth, (r - r0) * s.column.out + lo, hi - lo};
   }
-  clear_run(packed + hi * n, (s.column.out - hi) * n);
+  return count;
+}
+
+// Copies a band's terms of these pixels side by side.
+template <class T>
+void gather_pixels(const T* x, int64_t apart, int64_t terms, const Pixels* from, int64_t count, T* patches,
+                   Pixels* to) {
+  int64_t at = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    pack_rows_transposed(x + from[r].x, apart, terms, from[r].count, patches + at);
+    to[r] = {at, from[r].dy, from[r].count};
+    at += from[r].count * terms;
+  }
+}
+
+// For a band of a row of taps, which may lie half outside of the image: copies what x has to patches[p * band.count +
+// i].
+template <class T>
+void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int64_t r1, T* patches) {
+  for (int64_t r = r0; r < r1; ++r) {
+    const int64_t y = s.row.start + r % s.row.out * s.row.stride + band.row_tap * s.row.dilate;
+    const bool inside = y >= 0 && y < s.row.in;
+    const T* row = x + (r / s.row.out * s.row.in + y) * s.column.in * s.depth;
+    for (int64_t j = 0; j < s.column.out; ++j, patches += band.count) {
+      const int64_t first = (s.column.start + j * s.column.stride) * s.depth + band.channel;
+      if (inside && first >= 0 && first + band.count <= s.column.in * s.depth) {
+        copy_run(patches, row + first, band.count);
+        continue;
+      }
+      for (int64_t i = 0; i < band.count; ++i)
+        patches[i] = inside && first + i >= 0 && first + i < s.column.in * s.depth ? row[first + i] : 0;
+    }
+  }
 }
 
 // From sums[term][filter] to dw[filter][channel][tap].
@@ -319,9 +335,12 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   const int64_t per_thread = (a.scratch - taken) / context.threads / 64 * 64;
   // A strip is some rows of output, which may belong to several images.
   const int64_t rows = s.images * s.row.out, pixels = s.column.out;
-  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 64) / (wide + 32)) / pixels);
+  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + 32)) / pixels);
   const int64_t strips = ceil_div(rows, at_once);
   const Bands bands(s);
+  // Pixels that far apart share too few sets of the first-level cache to stay there for the next panel.
+  const int64_t apart = s.column.stride * s.depth;
+  const bool crowded = !bands.wide && apart * static_cast<int64_t>(sizeof(T)) >= 1024;
   const int64_t work = s.outputs() * terms * s.width;
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
@@ -335,30 +354,36 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
     const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
     const int64_t b0 = begin_of(task % share, bands.count, share), b1 = begin_of(task % share + 1, bands.count, share);
     T* const patches = scratch + thread * per_thread;
-    T* const packed = patches + at_once * pixels * 16 + 64;
-    const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kTileVectors);
+    Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * 16 + 64);
+    Pixels* const gathered = runs + at_once;
+    T* const packed = reinterpret_cast<T*>(gathered + at_once);
+    const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kVectors);
     for (int64_t strip = 0; strip < strips; ++strip) {
       const int64_t r0 = begin_of(strip, rows, strips), r1 = begin_of(strip + 1, rows, strips);
       const int64_t deep = (r1 - r0) * pixels;
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
-        pack_columns_of<T, kTileVectors>(dy + r0 * pixels * s.width + f0 + v0 * L, s.width,
-                                         lesser((v1 - v0) * L, f1 - f0 - v0 * L), deep, packed + v0 * L * deep);
+        pack_columns_of<T, kVectors>(dy + r0 * pixels * s.width + f0 + v0 * L, s.width,
+                                     lesser((v1 - v0) * L, f1 - f0 - v0 * L), deep, packed + v0 * L * deep);
       }
+      int64_t count = 0;
       for (int64_t b = b0; b < b1; ++b) {
         const Band band = bands.at(b);
-        for (int64_t r = r0; r < r1; ++r)
-          pack_patches(s, band, bands.wide, x + r / s.row.out * s.row.in * s.column.in * s.depth, r % s.row.out,
-                       patches + (r - r0) * pixels * band.count);
+        if (bands.wide) {
+          pack_patches(s, band, x, r0, r1, patches);
+          runs[0] = {0, 0, deep};
+          count = 1;
+        } else if (b == b0 || band.channel == 0) {
+          count = find_pixels(s, band.row_tap, band.column_tap, r0, r1, runs);
+        }
+        if (crowded) gather_pixels(x + band.channel, apart, band.count, runs, count, patches, gathered);
+        const bool copied = bands.wide || crowded;
+        const T* const from = copied ? patches : x + band.channel;
         for (int64_t p = 0; p < panels; ++p) {
           const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
-          TileEnds<T> ends{};
-          ends.c = sums + band.at * pitch + f0 + v0 * L;
-          ends.ldc = pitch;
-          ends.from = strip ? ends.c : nullptr;
-          ends.last = L;
-          kTiles<T, true, false>.at[v1 - v0 - 1][band.count - 1](patches, band.count, packed + v0 * L * deep,
-                                                                 (v1 - v0) * L, deep, ends);
+          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](from, copied ? band.count : apart, crowded ? gathered : runs,
+                                                       count, packed + v0 * L * deep,
+                                                       sums + band.at * pitch + f0 + v0 * L, pitch, strip > 0);
         }
       }
     }

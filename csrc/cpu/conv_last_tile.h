@@ -119,5 +119,70 @@ constexpr LastTiles<T> make_last_tiles() {
 template <class T>
 constexpr LastTiles<T> kLastTiles = make_last_tiles<T>();
 
+// ---- Weight gradients: a few neighbouring terms by a few vectors of filters, summed up over pixels
+// -------------------
+
+// Pixels of one row of output: where the first one's terms lie in x, and its place among the packed pixels of dy.
+struct Pixels {
+  int64_t x, dy, count;
+};
+
+// sums[i][f] (+)= Σ_run Σ_p x[run.x + p * pixel + i] * dy[run.dy + p][f]
+template <class T, int Rows, int Vectors>
+void sum_tile(const T* x, int64_t pixel, const Pixels* runs, int64_t count, const T* dy, T* sums, int64_t pitch,
+              bool add) {
+  constexpr int L = kLanes<T>;
+  Vec<T> sum[Rows][Vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec<T>{};
+  for (int64_t r = 0; r < count; ++r) {
+    const T* at = x + runs[r].x;
+    const T* slope = dy + runs[r].dy * (Vectors * L);
+    for (int64_t p = runs[r].count; p > 0; --p, at += pixel, slope += Vectors * L) {
+      Vec<T> filters[Vectors];
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) filters[v] = load(slope + v * L);
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) {
+        const Vec<T> value = splat(at[i]);
+#pragma GCC unroll 16
+        for (int v = 0; v < Vectors; ++v) sum[i][v] += value * filters[v];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 16
+    for (int v = 0; v < Vectors; ++v) {
+      T* to = sums + i * pitch + v * L;
+      store(to, add ? load(to) + sum[i][v] : sum[i][v]);
+    }
+}
+
+template <class T>
+using SumTile = void (*)(const T*, int64_t, const Pixels*, int64_t, const T*, T*, int64_t, bool);
+template <class T>
+struct SumTiles {
+  SumTile<T> at[kVectors][kPixels];  // [vectors - 1][rows - 1]
+};
+template <class T, int Rows, int Vectors>
+constexpr void fill_sum_tiles(SumTiles<T>& tiles) {
+  tiles.at[Vectors - 1][Rows - 1] = sum_tile<T, Rows, Vectors>;
+  if constexpr (Rows > 1)
+    fill_sum_tiles<T, Rows - 1, Vectors>(tiles);
+  else if constexpr (Vectors > 1)
+    fill_sum_tiles<T, kPixels, Vectors - 1>(tiles);
+}
+template <class T>
+constexpr SumTiles<T> make_sum_tiles() {
+  SumTiles<T> tiles{};
+  fill_sum_tiles<T, kPixels, kVectors>(tiles);
+  return tiles;
+}
+template <class T>
+constexpr SumTiles<T> kSumTiles = make_sum_tiles<T>();
+
 }  // namespace
 }  // namespace minimx

@@ -170,7 +170,7 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
         (data, grad), (out,) = node.inputs, node.outputs
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
         pixels = max(STRIP, grad.shape[2])
-        per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + 2 * WIDE) + 256)
+        per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + 2 * WIDE) + 512)
         elements = up(terms * width) + emit.threads * per_thread
         args = geometry(p, data.shape, grad.shape, elements)
         emit(
