@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q --upgrade pip
-	$(RUN) -m pip install -q "setuptools>=77" pybind11 "numpy>=1.26" "pytest>=8" scipy ruff mypy clang-format
+	$(RUN) -m pip install -q "setuptools>=77" pybind11 "numpy>=1.26" "pytest>=8" scipy pillow ruff mypy clang-format
 	touch $@
 
 # An editable install that rebuilds only what changed.
