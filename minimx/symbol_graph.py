@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +16,10 @@ class SymbolNode:
     """One operator application or variable (op is None) of a symbol; never changed once a symbol holds it.
 
     `attrs` are strings, as in a symbol file: the parameters the user gave and the __dunder__ attributes. `params` are the
-    operator's typed and complete parameters. `inputs` are (node, output index) pairs.
+    operator's typed and complete parameters. `inputs` are (node, output index) pairs. `line` is where the user made it.
     """
 
-    __slots__ = ("op", "name", "attrs", "params", "inputs")
+    __slots__ = ("op", "name", "attrs", "params", "inputs", "line")
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class SymbolNode:
         self.attrs = attrs
         self.params = params
         self.inputs = tuple(inputs)
+        self.line = _users_line()
 
     @property
     def output_count(self) -> int:
@@ -53,6 +56,23 @@ class SymbolNode:
 
     def title(self) -> str:
         return f"{self.op.name}({self.name})" if self.op else self.name
+
+    def place(self) -> str:
+        """The file and line that an error about this node points to."""
+        return f"{os.path.basename(self.line[0])}:{self.line[1]}" if self.line else "a place unknown"
+
+
+def _users_line() -> tuple[str, int] | None:
+    """The nearest line on the stack that is not minimx's own."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+_PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 Head = tuple[SymbolNode, int]

@@ -433,3 +433,13 @@ def test_eval_bind_simple_bind():
     exe = mlp().simple_bind(mx.cpu(), data=(2, 4))
     assert exe.forward()[0].shape == (2, 3)
     assert mlp().optimize_for("anything").list_outputs() == ["fc2_output"]
+
+
+def test_errors_point_to_the_line_that_made_the_node():
+    def build():
+        x = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=4, name="first")
+        return mx.sym.FullyConnected(x, num_hidden=4, name="second")
+
+    line = build.__code__.co_firstlineno + 2
+    with pytest.raises(mx.MXNetError, match=rf"second.*it was made at test_symbol\.py:{line}$"):
+        build().infer_shape(data=(2, 3), second_weight=(5, 5))

@@ -135,7 +135,8 @@ def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
             found.shapes[child][index] = merged
         return changed
     except ShapeError as error:
-        raise ShapeError(f"{_title(node)}: {error}; inputs are {_inputs(found, node, before_in)}") from None
+        told = _inputs(found, node, before_in)
+        raise ShapeError(f"{_title(node)}: {error}; inputs are {told}; it was made at {node.place()}") from None
 
 
 def _infer_dtypes_of(found: Inference, node: SymbolNode) -> bool:
@@ -154,7 +155,8 @@ def _infer_dtypes_of(found: Inference, node: SymbolNode) -> bool:
         return changed
     except TypeInferenceError as error:
         shapes = [found.shapes[child][index] for child, index in node.inputs]
-        raise TypeInferenceError(f"{_title(node)}: {error}; inputs are {_inputs(found, node, shapes)}") from None
+        told = _inputs(found, node, shapes)
+        raise TypeInferenceError(f"{_title(node)}: {error}; inputs are {told}; it was made at {node.place()}") from None
 
 
 def _title(node: SymbolNode) -> str:
