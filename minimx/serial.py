@@ -246,6 +246,28 @@ def _record(record: ArrayRecord) -> Iterator[Any]:
         yield stored.reshape(-1).view(np.uint8).data
 
 
+PART = ".part"  # how the name of a file ends that is being written
+
+
+def remove_unfinished(path: Any) -> None:
+    """Removes what processes have left that were killed while they wrote a file."""
+    folder, name = os.path.split(os.path.realpath(os.fspath(path)))
+    for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+        number = entry.removeprefix(f"{name}.").removesuffix(PART)
+        if entry == f"{name}.{number}{PART}" and number.isdecimal() and not _alive(int(number)):
+            os.unlink(os.path.join(folder, entry))
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True
+
+
 def write_file(path: Any, *parts: Any, durable: bool = False) -> None:
     """Writes a file under another name and renames it when it is complete, so that a crash leaves the old one.
     `durable` waits for the disk, so that a loss of power does, too.
@@ -255,7 +277,7 @@ def write_file(path: Any, *parts: Any, durable: bool = False) -> None:
         with open(path, "wb") as file:
             file.writelines(parts)
         return
-    temporary = f"{path}.{os.getpid()}.part"
+    temporary = f"{path}.{os.getpid()}{PART}"
     try:
         with open(temporary, "wb") as file:
             file.writelines(parts)

@@ -1,7 +1,7 @@
 """Trainings that are interrupted and resumed end with the same bits as those that were not."""
 
 import json
-import signal
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -310,48 +310,70 @@ def test_what_cannot_be_resumed(tmp_path):
 
 
 SAVING = """
-import sys
+import os, random, signal, sys, time
 import numpy as np
 import minimx as mx
-from minimx.callback import TrainingCheckpoint
-from minimx.callback import Callback
+from minimx.callback import Callback, TrainingCheckpoint
+from minimx.module.resume import read_training
+
+path, times = sys.argv[1], int(sys.argv[2])
 
 class Ready(Callback):
+    def __init__(self, pipe):
+        self.pipe = pipe
     def on_batch_end(self, fit):
         if fit.steps == 2:
-            print("saving", flush=True)
+            os.write(self.pipe, b"!")
 
-net = mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=400), name="lro")
-data = mx.io.NDArrayIter(np.ones((64, 300)), np.ones((64, 400)), 4, label_name="lro_label")
-module = mx.mod.Module(net, label_names=["lro_label"])
-module.fit(data, num_epoch=100000, eval_metric="mse", optimizer_params={"learning_rate": 1e-6, "momentum": 0.9},
-           verbose=0, callbacks=[TrainingCheckpoint(sys.argv[1], batches=1), Ready()])
+def save_all_the_time(pipe):
+    net = mx.sym.LinearRegressionOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=400, name="fc"), name="lro")
+    data = mx.io.NDArrayIter(np.ones((64, 300)), np.ones((64, 400)), 4, label_name="lro_label")
+    module = mx.mod.Module(net, label_names=["lro_label"])
+    options = {"learning_rate": 1e-6, "momentum": 0.9}
+    callbacks = [TrainingCheckpoint(path, batches=1), Ready(pipe)]
+    module.fit(data, num_epoch=100000, eval_metric="mse", optimizer_params=options, verbose=0, callbacks=callbacks)
+
+random.seed(0)
+for _ in range(times):
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            save_all_the_time(writes)
+        finally:
+            os._exit(1)
+    os.close(writes)
+    assert os.read(reads, 1) == b"!"
+    os.close(reads)
+    time.sleep(random.uniform(0, 0.05))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    told, arrays = read_training(path)
+    assert arrays["arg:fc_weight"].shape == (400, 300)
+    print(told["steps"])
 """
 
 
-def kill_while_saving(path, times, seed=0):
-    """Kills a process that saves all the time, at random moments; the file must be a whole one every time."""
-    from minimx.module.resume import read_training
-
-    rng = np.random.RandomState(seed)
-    steps = []
-    for _ in range(times):
-        command = [sys.executable, "-c", SAVING, str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
-        assert process.stdout.readline() == b"saving\n"
-        try:
-            process.wait(rng.uniform(0, 0.05))
-        except subprocess.TimeoutExpired:
-            pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        told, arrays = read_training(str(path))
-        assert arrays["arg:fullyconnected0_weight"].shape == (400, 300)
-        steps.append(told["steps"])
-    return steps
+def kill_while_saving(path, times):
+    """Kills a process that saves all the time, at random moments; the file must be a whole one every time. Returns how many
+    steps the files had seen."""
+    command = [sys.executable, "-c", SAVING, str(path), str(times)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [int(line) for line in done.stdout.split()]
 
 
 def test_killed_while_saving(tmp_path):
-    steps = kill_while_saving(tmp_path / "run.ckpt", 8)
-    assert len(steps) == 8 and min(steps) >= 1
+    steps = kill_while_saving(tmp_path / "run.ckpt", 20)
+    assert len(steps) == 20 and min(steps) >= 2
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path):
+    path = tmp_path / "run.ckpt"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = [f"run.ckpt.{ended.pid}.part", f"run.ckpt.{os.getpid()}.part", "run.ckpt.old.part", f"x.{ended.pid}.part"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    train(1, callbacks=[TrainingCheckpoint(path, period=9)])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])

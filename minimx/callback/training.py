@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base import MXNetError
 from ..checkpoint import save_checkpoint
+from ..serial import remove_unfinished
 from .base import Callback, Watcher
 
 
@@ -188,6 +189,9 @@ class TrainingCheckpoint(Callback):
         self.filename = os.fspath(filename)
         self.period = max(1, int(period))
         self.batches = batches
+
+    def on_train_begin(self, fit: Any) -> None:
+        remove_unfinished(self.filename)
 
     def on_batch_end(self, fit: Any) -> None:
         if self.batches and fit.steps % self.batches == 0:
