@@ -1,7 +1,8 @@
 // Images with random damage, decoded and made into rows of batches in every way there is, under the sanitizers:
 //
-//   csrc="csrc/image*.cpp csrc/jpeg.cpp csrc/png.cpp csrc/inflate.cpp csrc/storage.cpp csrc/cpu/image.cpp"  (but the pipeline)
-//   c++ -std=c++17 -O1 -g -fsanitize=address,undefined -DMINIMX_LEVEL=baseline -Icsrc tests/fuzz/image.cpp $csrc -ldl -o fuzz
+//   csrc="csrc/image*.cpp csrc/jpeg.cpp csrc/png.cpp csrc/inflate.cpp csrc/storage.cpp csrc/cpu/image.cpp"  (but the
+//   pipeline) c++ -std=c++17 -O1 -g -fsanitize=address,undefined -DMINIMX_LEVEL=baseline -Icsrc tests/fuzz/image.cpp
+//   $csrc -ldl -o fuzz
 //   ./fuzz INPUT COUNT SEED IMAGE...      INPUT holds the input that failed
 #include <unistd.h>
 
