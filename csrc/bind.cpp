@@ -6,9 +6,9 @@
 
 #include <cstring>
 
+#include "arena.h"
 #include "array.h"
 #include "device.h"
-#include "arena.h"
 #include "profile.h"
 #include "program.h"
 #include "storage.h"

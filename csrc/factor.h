@@ -359,11 +359,13 @@ void trsm(const TriangularArgs& g, void* const* b, const Context& context) {
 }
 template <class T>
 void invert(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Invert<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3), at<T>(b, 4)}, g.rows * g.rows * g.columns);
+  for_each(context, g.batch, Invert<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3), at<T>(b, 4)},
+           g.rows * g.rows * g.columns);
 }
 template <class T>
 void slogdet(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Slogdet<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)}, g.rows * g.rows * g.columns);
+  for_each(context, g.batch, Slogdet<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)},
+           g.rows * g.rows * g.columns);
 }
 template <class T>
 void gelqf(const FactorArgs& g, void* const* b, const Context& context) {
@@ -371,7 +373,8 @@ void gelqf(const FactorArgs& g, void* const* b, const Context& context) {
 }
 template <class T>
 void syevd(const FactorArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Syevd<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)}, g.rows * g.rows * g.columns);
+  for_each(context, g.batch, Syevd<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2), at<T>(b, 3)},
+           g.rows * g.rows * g.columns);
 }
 
 }  // namespace
