@@ -8,6 +8,7 @@ is measured with one image and taken off.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -15,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 SMALL = 200_000  # records of 100 bytes
 DISTINCT = 100  # images; more files are copies of them
+TRAINING = 2000  # images in the record file of the training iterator
 
 
 def photo(generator, height=375, width=500):
@@ -81,7 +84,8 @@ def record_figures(recordio, folder):
     return figures
 
 
-def minimx_figures(folder, images):
+def minimx_figures(folder, images, threads):
+    import minimx as mx
     from minimx import recordio, recordio_plain
     from minimx.image import codec
 
@@ -99,10 +103,38 @@ def minimx_figures(folder, images):
     if codec.find_jpeg():
         coded = [p.read_bytes() for p in sorted(images.glob("*.jpg"))[:DISTINCT]]
         figures["images decoded, one thread"] = len(coded) / seconds(lambda: [codec.decode(c) for c in coded])
+        figures["images decoded and no more, by threads"] = decoded_by_threads(codec.decode, coded, threads)
+        figures |= iterator_figures(mx.io, recordio, folder, coded, threads)
     return figures
 
 
-def mxnet_figures(folder, images):
+def decoded_by_threads(decode, coded, threads):
+    """The most that an iterator could do with whole images."""
+    work = coded * (TRAINING // len(coded))
+    with ThreadPoolExecutor(threads) as pool:
+        return len(work) / seconds(lambda: list(pool.map(decode, work, chunksize=20)))
+
+
+def iterator_figures(io, recordio, folder, coded, threads):
+    """An epoch of the usual iterator for training, after one to warm up."""
+    path = str(folder / "training.rec")
+    record = recordio.MXRecordIO(path, "w")
+    for i in range(TRAINING):
+        record.write(recordio.pack(recordio.IRHeader(0, float(i % 10), i, 0), bytes(coded[i % len(coded)])))
+    record.close()
+    common = dict(path_imgrec=path, batch_size=32, data_shape=(3, 224, 224), preprocess_threads=threads, verbose=False)
+    it = io.ImageRecordIter(resize=256, rand_crop=True, rand_mirror=True, **common)
+
+    def epoch():
+        for batch in it:
+            batch.data[0].wait_to_read()
+
+    epoch()
+    it.reset()
+    return {"training images: resize 256, crop 224, mirror": TRAINING / seconds(epoch)}
+
+
+def mxnet_figures(folder, images, threads):
     import mxnet
 
     figures = record_figures(mxnet.recordio, folder)
@@ -113,10 +145,12 @@ def mxnet_figures(folder, images):
     cv2.setNumThreads(1)
     coded = [np.fromfile(p, "uint8") for p in sorted(images.glob("*.jpg"))[:DISTINCT]]
     figures["images decoded, one thread"] = len(coded) / seconds(lambda: [cv2.imdecode(c, 1) for c in coded])
-    return figures
+    decode = functools.partial(cv2.imdecode, flags=1)
+    figures["images decoded and no more, by threads"] = decoded_by_threads(decode, coded, threads)
+    return figures | iterator_figures(mxnet.io, mxnet.recordio, folder, coded, threads)
 
 
-def figures_of(python, folder, images):
+def figures_of(python, folder, images, threads):
     """The figures of this script in another process."""
     command = [
         python,
@@ -125,6 +159,7 @@ def figures_of(python, folder, images):
         "minimx" if python == sys.executable else "mxnet",
         str(folder),
         str(images),
+        str(threads),
     ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(python))
     if done.returncode:
@@ -175,11 +210,15 @@ def main():
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        who, folder, images = options.measure
-        print(json.dumps({"minimx": minimx_figures, "mxnet": mxnet_figures}[who](Path(folder), Path(images))))
+        who, folder, images, threads = options.measure
+        print(
+            json.dumps(
+                {"minimx": minimx_figures, "mxnet": mxnet_figures}[who](Path(folder), Path(images), int(threads))
+            )
+        )
         return
     pythons = {"minimx": sys.executable} | ({"mxnet": options.mxnet} if options.mxnet else {})
     best = {}
@@ -190,7 +229,7 @@ def main():
         print(f"{options.images} images of {size / 1000:.0f} kB on average")
         for _ in range(options.rounds):
             for who, python in pythons.items():
-                found = figures_of(python, folder, images)
+                found = figures_of(python, folder, images, options.threads)
                 found |= im2rec_figures(python, folder, images, options.images, options.threads)
                 for what, rate in found.items():
                     row = best.setdefault(what, {})

@@ -235,6 +235,15 @@ bool ImagePipeline::take(Task* task) {
   }
   Work& work = *open_;
   if (!more()) {
+    const Cursor& c = work.start;
+    if (source_error_.empty() && (c.piece || c.chunk || c.index)) {
+      // All that was left of the epoch cannot be read, which came out when the batch before was gone.
+      work.closed = work.last = true;
+      open_ = nullptr;
+      next_epoch();
+      ready_.notify_all();
+      return take(task);
+    }
     work.error =
         !source_error_.empty() ? source_error_
         : skipped_
@@ -427,6 +436,7 @@ bool ImagePipeline::next(Batch* batch) {
   now_ = work->start.epoch;
   produce_.notify_all();
   lock.unlock();
+  if (work->assigned == 0) return false;
   finish_work(*work);
   *batch = std::move(work->out);
   return true;

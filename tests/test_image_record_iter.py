@@ -185,7 +185,7 @@ def test_state(photos, indexed, taken):
     batches(other, 3)
     other.set_state(state)
     assert all(same(a[:2], b[:2]) and a[2] == b[2] for a, b in zip(batches(other, 9), want, strict=True))
-    with pytest.raises(mx.MXNetError, match="set_state needs what get_state returned"):
+    with pytest.raises(ValueError, match="the state's iterator is 'other'"):
         other.set_state({"iterator": "other"})
 
 
@@ -286,6 +286,19 @@ def test_unreadable_images_are_left_out(tmp_path, caplog, threads):
     assert len(told) == wrong and all("leaves out an image: " in t and f"{rec}, offset " in t for t in told)
     assert any("has no bytes" in t for t in told)
     assert any("begin with 74 68 69 73" in t for t in told)
+
+
+@pytest.mark.parametrize("round_batch", [True, False])
+def test_epoch_that_ends_with_unreadable_images(tmp_path, round_batch):
+    payloads = [encode(photo(i, 30, 30), ".png", 3) for i in range(4)] + [b"no image"] * 4
+    rec, _ = write_records(tmp_path / "bad", payloads)
+    it = mx.io.ImageRecordIter(
+        path_imgrec=rec, data_shape=(3, 20, 20), batch_size=2, round_batch=round_batch, prefetch_buffer=1, verbose=False
+    )
+    for _ in range(3):
+        assert [list(b.label[0].asnumpy()) for b in it] == [[0, 1], [2, 3]]
+        it.reset()
+    assert it.skipped == 4
 
 
 def test_no_readable_image(tmp_path):
@@ -537,3 +550,61 @@ def test_small_detection_images(boxes):
     )
     with pytest.raises(mx.MXNetError, match="the record has 7 labels, label_pad_width is 3"):
         next(it)
+
+
+# ---- directories --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for i in range(9):
+        folder = tmp_path / "data" / ("cat", "dog", "eel")[i % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.png").write_bytes(encode(photo(i, 24, 28), ".png", 3))
+    (folder / "notes.txt").write_text("no image")
+    return tmp_path / "data"
+
+
+def test_folder(folders, caplog):
+    it = mx.io.ImageFolderIter(str(folders), data_shape=(3, 24, 28), batch_size=9, scale=1 / 255)
+    assert it.classes == ["cat", "dog", "eel"] and len(it.files) == 9
+    batch = next(it)
+    assert list(batch.label[0].asnumpy()) == [0] * 3 + [1] * 3 + [2] * 3
+    want = photo(0, 24, 28).transpose(2, 0, 1) / np.float32(255)
+    np.testing.assert_allclose(batch.data[0].asnumpy()[0], want, rtol=1e-6)
+    assert [list(p.label[0].asnumpy()) for p in (next(mx.io.ImageFolderIter(
+        str(folders), data_shape=(3, 4, 4), batch_size=3, num_parts=3, part_index=k)) for k in range(3))
+    ] == [[0] * 3, [1] * 3, [2] * 3]  # fmt: skip
+    it = mx.io.ImageFolderIter(
+        str(folders), data_shape=(3, 4, 4), batch_size=1, classes=["eel", "cat"], prefetch_buffer=1
+    )
+    Path(it.files[-1]).unlink()
+    assert [b.label[0].asscalar() for b in it] == [0, 0, 0, 1, 1] and it.skipped == 1
+    assert "the file cannot be opened" in caplog.text
+    with pytest.raises(mx.MXNetError, match="there is no directory fox"):
+        mx.io.ImageFolderIter(str(folders), data_shape=(3, 4, 4), batch_size=1, classes=["fox"])
+
+
+def test_shifts_and_flips(folders):
+    common = dict(data_shape=(3, 24, 28), batch_size=9, fill_value=0, inter_method=0)
+    plain = next(mx.io.ImageFolderIter(str(folders), **common)).data[0].asnumpy()
+    flipped = next(mx.io.ImageFolderIter(str(folders), rand_flip=True, **common)).data[0].asnumpy()
+    turned = [np.array_equal(f, p[:, ::-1]) for f, p in zip(flipped, plain, strict=True)]
+    assert (
+        all(t or np.array_equal(f, p) for t, f, p in zip(turned, flipped, plain, strict=True)) and 0 < sum(turned) < 9
+    )
+    shifted = next(mx.io.ImageFolderIter(str(folders), width_shift_range=0.3, height_shift_range=0.2, **common))
+    moved = 0
+    for s, p in zip(shifted.data[0].asnumpy(), plain, strict=True):
+        offsets = [
+            (y, x)
+            for y in range(-5, 6)
+            for x in range(-9, 10)
+            if np.array_equal(
+                s[:, max(y, 0) : 24 + min(y, 0), max(x, 0) : 28 + min(x, 0)],
+                p[:, max(-y, 0) : 24 + min(-y, 0), max(-x, 0) : 28 + min(-x, 0)],
+            )
+        ]
+        assert len(offsets) == 1
+        moved += offsets[0] != (0, 0)
+    assert moved > 5

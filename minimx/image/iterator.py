@@ -210,20 +210,22 @@ class ImageIter(DataIter):
                     break
         return self._batch(rows, pad)
 
-    def get_state(self) -> dict[str, Any]:
-        """Where this iterator is; `set_state` of one made alike goes on there. Random changes are not part of it."""
-        return {"iterator": type(self).__name__, "cur": self.cur, "seq": list(self.seq or []), "over": self._over}
+    def get_state(self):
+        """Where this iterator is. What the augmenters draw is not part of it: Python's `random` has a state itself."""
+        kept = [(image, np.asarray(label)) for image, label in self._kept]
+        return self._make_state(
+            cur=self.cur, seq=None if self.seq is None else list(self.seq), over=self._over, kept=kept
+        )
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        if state.get("iterator") != type(self).__name__:
-            raise ParameterError(f"{type(self).__name__}: set_state needs what get_state returned, got {state!r}")
+    def set_state(self, state):
+        state = self._check_state(state)
         self.hard_reset()
+        self.cur, self._over, self._kept = state["cur"], state["over"], list(state["kept"])
         if self.seq is not None:
             self.seq = list(state["seq"])
         else:
-            for _ in range(state["cur"]):
+            for _ in range(self.cur):
                 self.imgrec.read()
-        self.cur, self._over = state["cur"], state["over"]
 
     def check_data_shape(self, data_shape: Sequence[int]) -> None:
         """Raises ValueError unless the shape is (3, height, width)."""

@@ -3,6 +3,7 @@
 from .arrays import NDArrayIter
 from .checks import check_first_batch
 from .files import CSVIter, LibSVMIter, MNISTIter, MXDataIter
+from .image_folder import ImageFolderIter
 from .image_records import (
     ImageDetRecordIter,
     ImageRecordInt8Iter,
@@ -19,6 +20,7 @@ __all__ = [
     "DataDesc",
     "DataIter",
     "ImageDetRecordIter",
+    "ImageFolderIter",
     "ImageRecordInt8Iter",
     "ImageRecordIter",
     "ImageRecordIter_v1",

@@ -118,15 +118,11 @@ class ImageBatches(_OfBatches):
             if self._messages == self._told:
                 logging.warning("%s: further images that are left out are only counted", type(self).__name__)
 
-    def get_state(self) -> dict[str, Any]:
-        """Where this iterator is, for `set_state` of one made alike."""
-        return {"iterator": type(self).__name__, "cursor": list(self._pipeline.state())}
+    def get_state(self):
+        return self._make_state(cursor=list(self._pipeline.state()))
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `get_state` was called."""
-        if state.get("iterator") != type(self).__name__ or "cursor" not in state:
-            raise ParameterError(f"{type(self).__name__}: set_state needs what get_state returned, got {state!r}")
-        self._pipeline.set_state(state["cursor"])
+    def set_state(self, state):
+        self._pipeline.set_state(self._check_state(state)["cursor"])
         self.current_batch = None
 
     def close(self) -> None:
@@ -166,6 +162,15 @@ class ImageBatches(_OfBatches):
         self._pipeline.close()
         self._config["mean_image"] = mean.asnumpy().astype(np.float32).ravel().tolist()
         self._pipeline = self._open(self._config)
+
+
+def image_changes(p: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the default augmenter as the pipeline has them."""
+    names = (*image_params.AUGMENT, "mirror", "rand_mirror", "max_random_contrast", "max_random_illumination")
+    changes = {name: p[name] for name in names}
+    changes["min_aspect_ratio"] = float("nan") if p["min_aspect_ratio"] is None else p["min_aspect_ratio"]
+    changes["rotate_list"] = list(p["rotate_list"])
+    return changes
 
 
 def record_files(paths: str) -> list[str]:
@@ -274,12 +279,8 @@ class ImageRecordIter(_FromRecords):
         p = self.params
         if p["label_width"] > 1:
             self._labels_shape = (p["label_width"],)
-        changes = {name: p[name] for name in image_params.AUGMENT}
-        changes["min_aspect_ratio"] = float("nan") if p["min_aspect_ratio"] is None else p["min_aspect_ratio"]
-        changes["rotate_list"] = list(p["rotate_list"])
-        plain = {n: p[n] for n in ("mirror", "rand_mirror", "max_random_contrast", "max_random_illumination")}
         config = self._records(kwargs, p["label_width"]) | {"label_width": p["label_width"]}
-        self._start(config | changes | plain | self._normalising())
+        self._start(config | image_changes(p) | self._normalising())
         self._use_mean_image()
 
 

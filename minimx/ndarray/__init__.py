@@ -29,6 +29,15 @@ def _written(namespace: str) -> dict[str, Any]:
         from ..operator import Custom
 
         return {"Custom": Custom}
+    if namespace == "_internal":
+        from ..image import functions as image
+
+        return {
+            "_cvcopyMakeBorder": image.copyMakeBorder,
+            "_cvimdecode": image.imdecode,
+            "_cvimread": image.imread,
+            "_cvimresize": image.imresize,
+        }
     if namespace == "random":
         from .. import random
 
