@@ -57,7 +57,7 @@ def unset(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 
 def all_cases() -> Iterator[Case]:
-    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, lrn, factor, random):
+    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, lrn, sequence, factor, random):
         yield from family()
 
 
@@ -396,6 +396,21 @@ def lrn():
     for dtype in REALS:
         args = {"outer": 2, "channels": 9, "inner": 5, "size": 5}
         yield Case("window", f"window_sum.{dtype}", args, [numbers(2, 9, 5, dtype=dtype), unset(2, 9, 5, dtype=dtype)])
+
+
+def sequence():
+    for dtype in ("uint8", "float16", "float32", "float64"):
+        size, length = np.dtype(dtype).itemsize, np.array([0, 3, 5, 1])
+        steps, last = numbers(5, 4, 6).astype(dtype), numbers(4, 6).astype(dtype)
+        args = {"time": 5, "batch": 4, "inner": 6, "time_stride": 24, "batch_stride": 6, "bits": 0}
+        for what, source, target in (
+            ("mask", steps, steps),
+            ("reverse", steps, steps),
+            ("last", steps, last),
+            ("place", last, steps),
+        ):
+            operands = [source, length, np.full_like(target, 77)]
+            yield Case(f"sequences of {dtype}", f"sequence_{what}.{size}", args, operands)
 
 
 # ---- factor -----------------------------------------------------------------------------------------------------------
