@@ -193,9 +193,9 @@ class _Reader:
                 dense[auxiliary[0]] = values
             else:
                 indptr, columns = auxiliary
-                counts = np.diff(indptr)
-                if len(indptr) != shape[0] + 1 or (counts < 0).any() or counts.sum() != len(columns):
-                    raise ValueError(f"its rows do not share out {len(columns)} elements")
+                counts = np.diff(np.atleast_1d(indptr))
+                if len(counts) != shape[0] or (counts < 0).any() or counts.sum() != columns.size:
+                    raise ValueError(f"its rows do not share out {columns.size} elements")
                 dense[np.repeat(np.arange(shape[0]), counts), columns] = values
         except (IndexError, ValueError, MemoryError) as error:
             raise self.fail(f"a sparse array cannot be made dense ({error})", start) from None
