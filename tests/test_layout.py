@@ -131,6 +131,19 @@ def test_transposes_of_the_user_disappear():
     assert found.count("conv_last_forward") == 3 and found.count("strided_copy") == 3  # data, c1's weights, the result
 
 
+@pytest.mark.parametrize("train", [False, True])
+def test_a_batch_may_be_empty(train):
+    one = bind(inception, (1, 3, 24, 20), "null")
+    args = {**one.arg_dict, "data": mx.nd.zeros((0, 3, 24, 20)), "softmax_label": mx.nd.zeros((0,))}
+    grad = {"c3_weight": mx.nd.ones(args["c3_weight"].shape)}
+    executor = one._symbol.bind(mx.cpu(), args, grad, "write" if train else "null", one.aux_dict)
+    executor.forward(is_train=train)
+    if train:
+        executor.backward()
+        assert not grad["c3_weight"].asnumpy().any()
+    assert executor.outputs[0].shape == (0, 5)
+
+
 def test_float64_moves_too():
     executor = Executor.simple_bind(
         conv(mx.sym.Variable("data"), "c"), mx.cpu(), type_dict={"data": "float64"}, data=(1, 3, 6, 6)

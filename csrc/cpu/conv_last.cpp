@@ -132,6 +132,7 @@ template <class T>
 void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, T* scratch, int64_t scratch_size,
            const Context& context) {
   constexpr int L = kLanes<T>;
+  if (s.outputs() * s.width == 0) return;
   if (s.row.plain() && s.column.plain()) {  // one long row of pixels
     s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
     s.row.in = s.row.out = s.row.result = s.images = 1;
@@ -334,6 +335,10 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   T* const scratch = sums + taken;
   const int64_t per_thread = (a.scratch - taken) / context.threads / 64 * 64;
   // A strip is some rows of output, which may belong to several images.
+  if (s.outputs() == 0) {
+    clear_run(dw, s.width * terms);
+    return;
+  }
   const int64_t rows = s.images * s.row.out, pixels = s.column.out;
   const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + 32)) / pixels);
   const int64_t strips = ceil_div(rows, at_once);

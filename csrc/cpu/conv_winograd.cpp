@@ -175,6 +175,7 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   // An odd number of lines between tiles: a power of two would crowd a few sets of the cache.
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
   const int64_t pixel = (ceil_div(s.depth, line) | 1) * line;
+  if (s.outputs() * s.width == 0) return;
   const int64_t total = s.images * grid.size(), work = total * A * A * s.depth * s.width;
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;

@@ -55,6 +55,7 @@ template <class T>
 void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Context& context) {
   const T* const x = static_cast<const T*>(buffers[0]);
   T* const y = static_cast<T*>(buffers[1]);
+  if (a.batch * a.channels == 0) return;
   const int64_t rows = a.batch * a.out[0], apart = a.in[1] * a.channels;
   const bool max = a.type == kPoolMax;
   const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
@@ -95,6 +96,7 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
   const T* const dy = static_cast<const T*>(buffers[0]);
   const T* const x = static_cast<const T*>(buffers[1]);
   T* const dx = static_cast<T*>(buffers[2]);
+  if (a.batch * a.channels == 0) return;
   const int64_t apart = a.in[1] * a.channels, image = a.in[0] * apart;
   const bool max = a.type == kPoolMax;
   // Windows share pixels, but neither images nor channels.
