@@ -24,7 +24,9 @@ class Arena:
 
     def __init__(self) -> None:
         self.largest: _core.Program | None = None  # whose memory others take if it is enough for them
-        self.ready: object = None  # the executor (its token) whose forward pass has left here what its backward pass needs
+        self.ready: object = (
+            None  # the executor (its token) whose forward pass has left here what its backward pass needs
+        )
 
     def lend(self, program: _core.Program) -> None:
         """Lets later programs use a program's memory if there is none larger."""
