@@ -154,6 +154,7 @@ class Snapshots(mx.callback.Callback):
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_step_that_overflows_changes_nothing(fused):
+    mx.random.seed(0)
     snapshots = Snapshots()
     module = mx.mod.Module(lenet())
     monitor = None if fused else mx.mon.Monitor(1000, pattern="nothing")
@@ -202,6 +203,7 @@ def test_resuming_with_a_scale(tmp_path):
 
 
 def test_feed_forward():
+    mx.random.seed(0)
     model = mx.model.FeedForward(lenet(), num_epoch=3, numpy_batch_size=25, learning_rate=0.05, momentum=0.9)
     model.initializer = mx.init.Xavier()
     model.fit(*images(500), precision="bfloat16", verbose=0)
