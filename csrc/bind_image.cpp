@@ -55,42 +55,32 @@ PipelineConfig pipeline_config(const py::dict& given) {
   AugmentConfig& a = c.augment;
   std::unordered_map<std::string, std::function<void(const py::handle&)>> setters;
 #define FIELD(owner, name) setters[#name] = [&](const py::handle& value) { set(owner.name, value); };
-  FIELD(c, records)
-  FIELD(c, files)
-  FIELD(c, file_labels)
-  FIELD(c, offsets) FIELD(c, relabel) FIELD(c, relabelled) FIELD(c, part_index) FIELD(c, num_parts) FIELD(c, batch_size)
-      FIELD(c, label_width) FIELD(c, label_pad) FIELD(c, label_pad_value) FIELD(c, shuffle) FIELD(c, round_batch)
-          FIELD(c, seed) FIELD(c, chunk_seed) FIELD(c, chunks_shuffled) FIELD(c, prefetch) FIELD(c, threads) FIELD(
-              a, channels) FIELD(a, height) FIELD(a, width) FIELD(a, dtype) FIELD(a, resize) FIELD(a, max_crop_size)
-              FIELD(a, min_crop_size) FIELD(a, pad) FIELD(a, fill_value) FIELD(a, inter_method) FIELD(a, rand_crop)
-                  FIELD(a, random_resized_crop) FIELD(a, mirror) FIELD(a, rand_mirror) FIELD(a, max_rotate_angle) FIELD(
-                      a, rotate) FIELD(a, rotate_list) FIELD(a, max_aspect_ratio) FIELD(a, min_aspect_ratio)
-                      FIELD(a, max_shear_ratio) FIELD(a, max_random_scale) FIELD(a, min_random_scale) FIELD(
-                          a, max_random_area) FIELD(a, min_random_area) FIELD(a, max_img_size) FIELD(a, min_img_size)
-                          FIELD(a, brightness) FIELD(a, contrast) FIELD(a, saturation) FIELD(a, pca_noise) FIELD(
-                              a, random_h) FIELD(a, random_s) FIELD(a, random_l) FIELD(a, mean) FIELD(a, deviation)
-                              FIELD(a, mean_image) FIELD(a, scale) FIELD(a, max_random_contrast) FIELD(
-                                  a, max_random_illumination) FIELD(a, width_shift)
-                                  FIELD(a, height_shift) FIELD(a, rand_flip) FIELD(a, detection) FIELD(a, resize_mode)
-                                      FIELD(a, rand_crop_prob) FIELD(a, rand_pad_prob) FIELD(a, max_pad_scale)
-                                          FIELD(a, rand_mirror_prob) FIELD(a, min_crop_scales) FIELD(a, max_crop_scales)
-                                              FIELD(a, min_crop_aspect_ratios) FIELD(a, max_crop_aspect_ratios) FIELD(
-                                                  a, min_crop_overlaps) FIELD(a, max_crop_overlaps)
-                                                  FIELD(a, min_crop_sample_coverages)
-                                                      FIELD(a, max_crop_sample_coverages)
-                                                          FIELD(a, min_crop_object_coverages) FIELD(
-                                                              a, max_crop_object_coverages) FIELD(a, max_crop_trials)
-                                                              FIELD(a, num_crop_sampler) FIELD(a, emit_by_overlap)
-                                                                  FIELD(a, emit_overlap_thresh)
-                                                                      FIELD(a, random_hue_prob)
-                                                                          FIELD(a, random_saturation_prob)
-                                                                              FIELD(a, random_illumination_prob)
-                                                                                  FIELD(a, random_contrast_prob)
+  // clang-format off
+  FIELD(c, records) FIELD(c, files) FIELD(c, file_labels) FIELD(c, offsets) FIELD(c, relabel) FIELD(c, relabelled)
+  FIELD(c, part_index) FIELD(c, num_parts) FIELD(c, batch_size) FIELD(c, label_width) FIELD(c, label_pad)
+  FIELD(c, label_pad_value) FIELD(c, shuffle) FIELD(c, round_batch) FIELD(c, seed) FIELD(c, chunk_seed)
+  FIELD(c, chunks_shuffled) FIELD(c, prefetch) FIELD(c, threads) FIELD(a, channels) FIELD(a, height) FIELD(a, width)
+  FIELD(a, dtype) FIELD(a, resize) FIELD(a, max_crop_size) FIELD(a, min_crop_size) FIELD(a, pad) FIELD(a, fill_value)
+  FIELD(a, inter_method) FIELD(a, rand_crop) FIELD(a, random_resized_crop) FIELD(a, mirror) FIELD(a, rand_mirror)
+  FIELD(a, max_rotate_angle) FIELD(a, rotate) FIELD(a, rotate_list) FIELD(a, max_aspect_ratio)
+  FIELD(a, min_aspect_ratio) FIELD(a, max_shear_ratio) FIELD(a, max_random_scale) FIELD(a, min_random_scale)
+  FIELD(a, max_random_area) FIELD(a, min_random_area) FIELD(a, max_img_size) FIELD(a, min_img_size)
+  FIELD(a, brightness) FIELD(a, contrast) FIELD(a, saturation) FIELD(a, pca_noise) FIELD(a, random_h)
+  FIELD(a, random_s) FIELD(a, random_l) FIELD(a, mean) FIELD(a, deviation) FIELD(a, mean_image) FIELD(a, scale)
+  FIELD(a, max_random_contrast) FIELD(a, max_random_illumination) FIELD(a, width_shift) FIELD(a, height_shift)
+  FIELD(a, rand_flip) FIELD(a, detection) FIELD(a, resize_mode) FIELD(a, rand_crop_prob) FIELD(a, rand_pad_prob)
+  FIELD(a, max_pad_scale) FIELD(a, rand_mirror_prob) FIELD(a, min_crop_scales) FIELD(a, max_crop_scales)
+  FIELD(a, min_crop_aspect_ratios) FIELD(a, max_crop_aspect_ratios) FIELD(a, min_crop_overlaps)
+  FIELD(a, max_crop_overlaps) FIELD(a, min_crop_sample_coverages) FIELD(a, max_crop_sample_coverages)
+  FIELD(a, min_crop_object_coverages) FIELD(a, max_crop_object_coverages) FIELD(a, max_crop_trials)
+  FIELD(a, num_crop_sampler) FIELD(a, emit_by_overlap) FIELD(a, emit_overlap_thresh) FIELD(a, random_hue_prob)
+  FIELD(a, random_saturation_prob) FIELD(a, random_illumination_prob) FIELD(a, random_contrast_prob)
+  // clang-format on
 #undef FIELD
-                                                                                      setters["augment_seed"] =
-                                                                                          [&](const py::handle& value) {
-                                                                                            set(a.seed, value);
-                                                                                          };
+                                                                              setters["augment_seed"] =
+                                                                                  [&](const py::handle& value) {
+                                                                                    set(a.seed, value);
+                                                                                  };
   for (const auto& [name, value] : given) {
     const auto setter = setters.find(name.cast<std::string>());
     if (setter == setters.end())

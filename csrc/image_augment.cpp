@@ -353,16 +353,18 @@ void Augmenter::from_jpeg(const Axis& vertical, const Axis& horizontal, bool mir
   const bool gray = config_.channels == 1;
   const int64_t x = jpeg_.start(gray ? Pixels::gray : Pixels::rgbx, top, left, right);
   const int64_t width = jpeg_.width();
-  for (auto& line : lines_) line.resize(static_cast<size_t>(4 * width));
+  // Off its alignment: libjpeg-turbo writes aligned rows past the caches, and these are read again at once.
+  constexpr int64_t kOff = 4;
+  for (auto& line : lines_) line.resize(static_cast<size_t>(4 * width + kOff));
   if (gray) gray_.resize(static_cast<size_t>(width));
   int64_t next = top;
   auto row = [&](int64_t y) -> const uint8_t* {
     for (; next <= y; ++next) {
-      uint8_t* line = lines_[next & 1].data();
+      uint8_t* line = lines_[next & 1].data() + kOff;
       jpeg_.read_row(gray ? gray_.data() : line);
       if (gray && next >= y - 1) expand_gray(gray_.data(), width, line);
     }
-    return lines_[y & 1].data();
+    return lines_[y & 1].data() + kOff;
   };
   rows(vertical, horizontal, mirrored, row, x, width, kind, out, &draws);
   jpeg_.stop();

@@ -90,13 +90,21 @@ inline Whole pixels(const int16_t* line, const int32_t* places, const int16_t* w
   return (multiply_add(pairs, (Vec<int16_t>)gather<kPixels>(weights, step)) + (1 << 20)) >> 21;
 }
 
-void blend(const uint8_t* a, const uint8_t* b, int64_t bytes, int64_t lower, int16_t* line) {
+// kLanes<uint16_t> bytes as numbers of 16 bits.
+inline Vec<uint16_t> widen(const uint8_t* p) {
+#if defined(__AVX512BW__) && MINIMX_VECTOR_BYTES == 64
+  return (Vec<uint16_t>)_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#else
   typedef uint8_t Narrow __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const Narrow*>(p), Vec<uint16_t>);
+#endif
+}
+
+void blend(const uint8_t* a, const uint8_t* b, int64_t bytes, int64_t lower, int16_t* line) {
   const auto low = static_cast<uint16_t>(lower), high = static_cast<uint16_t>(256 - lower);
   int64_t i = 0;
   for (; i + kLanes<uint16_t> <= bytes; i += kLanes<uint16_t>) {
-    const auto x = __builtin_convertvector(*reinterpret_cast<const Narrow*>(a + i), Vec<uint16_t>);
-    const auto y = __builtin_convertvector(*reinterpret_cast<const Narrow*>(b + i), Vec<uint16_t>);
+    const Vec<uint16_t> x = widen(a + i), y = widen(b + i);
     store(line + i, (Vec<int16_t>)((x * high + y * low) >> 1));
   }
   for (; i < bytes; ++i) line[i] = static_cast<int16_t>((a[i] * high + b[i] * low) >> 1);
