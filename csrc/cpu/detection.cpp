@@ -1,4 +1,4 @@
-// detection: boxes that find objects; the arithmetic is in csrc/detection.h.
+// detection: boxes; the arithmetic is in csrc/detection.h.
 #include "each.h"
 
 #define EACH_DEVICE

@@ -1,4 +1,4 @@
-// detection: boxes that find objects, a block per image; the arithmetic is in csrc/detection.h.
+// detection: boxes, a block per image; the arithmetic is in csrc/detection.h.
 #include "each.cuh"
 
 #define EACH_DEVICE __device__
