@@ -57,7 +57,8 @@ def unset(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 
 def all_cases() -> Iterator[Case]:
-    for family in (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, lrn, sequence, factor, random):
+    families = (ewise, copy, gemm, reduce, softmax, index, conv, pool, norm, lrn, sequence, factor, random, sort, scan)
+    for family in families:
         yield from family()
 
 
@@ -438,6 +439,38 @@ def factor():
             b = numbers(3, rows, width, dtype=dtype)
             operands = [definite, b, unset(*b.shape, dtype=dtype)]
             yield Case(f"{transpose} {rightside} {lower}", f"trsm.{dtype}", args, operands, digits=100)
+
+
+# ---- sort and scan ----------------------------------------------------------------------------------------------------
+
+
+def sort():
+    for dtype in ("float32", "float64", "int32", "int64", "uint8", "int8"):
+        for n, k in ((5, 5), (40, 40), (300, 300), (300, 12), (300, 100)):
+            for descending in (0, 1):
+                data, padded = numbers(3, n, dtype=dtype), 1 << (n - 1).bit_length()
+                args = {"rows": 3, "n": n, "k": k, "descending": descending, "values": 1, "indices": 1}
+                args |= {"lanes": 1, "padded": padded}
+                scratch = np.zeros(2 * 3 * max(padded, 1024) * 16, np.uint8)
+                operands = [data, unset(3, k, dtype=dtype), unset(3, k, dtype="int64"), scratch]
+                label = f"{k} of {n}, {'descending' if descending else 'ascending'}"
+                yield Case(label, f"order.{dtype}", args, operands, outputs=(1, 2))
+
+
+def scan():
+    for dtype in ("float32", "float64", "int32", "int64"):
+        for outer, n, inner in ((3, 700, 1), (1, 9000, 1), (2, 30, 40)):
+            for reverse in (0, 1):
+                args = {"outer": outer, "n": n, "inner": inner, "reverse": reverse}
+                data, scratch = numbers(outer, n, inner, dtype=dtype), np.zeros(8 * outer * 2, np.uint8)
+                operands = [data, unset(outer, n, inner, dtype=dtype), scratch]
+                label = f"{outer}x{n}x{inner}{', from the end' if reverse else ''}"
+                yield Case(label, f"cumsum.{dtype}", args, operands, outputs=(1,), digits=8.0)
+        for uniform in (0, 1):
+            args = {"size": 2000, "bins": 30, "uniform": uniform}
+            scratch = np.zeros(8 * 30 * _core.thread_count(), np.uint8)
+            operands = [numbers(2000, dtype=dtype), np.linspace(-2, 2, 31), unset(30, dtype="int64"), scratch]
+            yield Case(f"uniform {uniform}", f"histogram.{dtype}", args, operands, outputs=(2,))
 
 
 # ---- random -----------------------------------------------------------------------------------------------------------
