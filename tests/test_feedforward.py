@@ -259,3 +259,13 @@ def test_what_goes_wrong():
         with pytest.raises((ValueError, TypeError), match=message):
             call()
     model(arg_params={"fc9": mx.nd.ones(2)}, allow_extra_params=True).fit(X, Y)
+
+
+def test_fit_warns_of_labels_in_the_order_of_their_classes(caplog):
+    data, label = np.random.rand(100, 4).astype("f"), np.repeat([0, 1, 2, 5], 25).astype("f")
+    net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=3), name="softmax")
+    mx.mod.Module(net).fit(mx.io.NDArrayIter(data, label, 20), num_epoch=2, verbose=0)
+    assert caplog.text.count("the iterator does not shuffle") == 1
+    caplog.clear()
+    mx.mod.Module(net).fit(mx.io.NDArrayIter(data[::-1], label[::-1].copy(), 25), num_epoch=1, verbose=0)
+    assert "label 5 (softmax_label) of example 0 is none of the 3 classes" in caplog.text

@@ -20,8 +20,9 @@ from ..callback.progress import ProgressLine
 from ..callback.training import TrainingCheckpoint
 from ..checkpoint import BatchEndParam
 from ..history import History
-from ..io import DataBatch
+from ..io import DataBatch, check_first_batch
 from ..metric import EvalMetric
+from ..symbol import Symbol
 
 Callbacks = list[Callable[..., Any]]
 
@@ -185,6 +186,8 @@ class Fit:
         for batch in self.batches():
             self.batch = batch
             self.nbatch += 1
+            if self.steps == 0:
+                self.check(batch)
             self.steps += 1
             if monitor is not None:
                 monitor.tic()
@@ -201,6 +204,12 @@ class Fit:
         if self.nbatch < self.first_batch:
             raise ValueError(f"fit: the training data gave no batch in epoch {self.epoch}")
         return True
+
+    def check(self, batch: Any) -> None:
+        """Warns of what the first batch shows: labels of one class only, labels that the network has no output for."""
+        symbol = getattr(self.module, "symbol", None)
+        if isinstance(batch, DataBatch) and isinstance(symbol, Symbol):
+            check_first_batch(self.train_data, batch, symbol)
 
     def batches(self) -> Iterator[Any]:
         """The batches of an epoch; of an iterator that was used up before, from its start."""
