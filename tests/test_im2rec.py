@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,10 +84,10 @@ def test_lists_are_those_of_mxnet(case, tree, capsys):
         "--li --rec --no-shuf true --train-ratio 1.0",
     ],
 )
-def test_spellings(spelling, tree, capsys):
+def test_spellings(spelling, tree, capsys, monkeypatch):
     want = LISTS["cases"]["recursive_noshuffle"]["files"]["out.lst"]
     for order in ("{0} out img", "out img {0}", "out {0} img"):
-        os.chdir(tree)
+        monkeypatch.chdir(tree)
         assert im2rec.main(order.format(spelling).split()) == 0
         assert (tree / "out.lst").read_text() == want
         (tree / "out.lst").unlink()
@@ -111,12 +112,12 @@ def test_links_in_a_circle(tree, capsys):
         (["out", "img", "--resize", "-1"], "--resize is a number of pixels"),
     ],
 )
-def test_what_is_wrong_with_arguments(arguments, message, tree, capsys):
-    os.chdir(tree)
+def test_what_is_wrong_with_arguments(arguments, message, tree, capsys, monkeypatch):
+    monkeypatch.chdir(tree)
     assert im2rec.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert __import__("re").search(message, error)
+    assert re.search(message, error)
 
 
 # ---- packing ----
