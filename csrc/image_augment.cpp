@@ -94,12 +94,15 @@ size_t Augmenter::bytes_per_image() const {
   return static_cast<size_t>(config_.channels * config_.height * config_.width * item_bytes(config_.dtype));
 }
 
+bool Augmenter::changes_aspect() const {
+  const AugmentConfig& c = config_;
+  return std::isnan(c.min_aspect_ratio) ? c.max_aspect_ratio != 0 : c.max_aspect_ratio != 1 || c.min_aspect_ratio != 1;
+}
+
 bool Augmenter::needs_affine() const {
   const AugmentConfig& c = config_;
-  const bool aspect =
-      std::isnan(c.min_aspect_ratio) ? c.max_aspect_ratio != 0 : c.max_aspect_ratio != 1 || c.min_aspect_ratio != 1;
   return c.max_rotate_angle > 0 || c.max_shear_ratio > 0 || c.rotate > 0 || !c.rotate_list.empty() ||
-         c.max_random_scale != 1 || c.min_random_scale != 1 || (aspect && !c.random_resized_crop) ||
+         c.max_random_scale != 1 || c.min_random_scale != 1 || (changes_aspect() && !c.random_resized_crop) ||
          c.max_img_size != 1e10 || c.min_img_size != 0;
 }
 
@@ -112,7 +115,7 @@ bool Augmenter::changes_colour() const {
 // What is taken of an image of this size, before anything is stretched because it is too small.
 Augmenter::Step Augmenter::choose_crop(int64_t h, int64_t w, Draws& draws) const {
   const AugmentConfig& c = config_;
-  if (c.random_resized_crop) {
+  if (c.random_resized_crop && (changes_aspect() || c.max_random_area != 1 || c.min_random_area != 1)) {
     const bool given = !std::isnan(c.min_aspect_ratio);
     const double low = given ? c.min_aspect_ratio : 1 - c.max_aspect_ratio;
     const double high = given ? c.max_aspect_ratio : 1 + c.max_aspect_ratio;

@@ -86,6 +86,7 @@ class Augmenter {
     bool stretch;                                 // the crop is resized to the result
   };
 
+  bool changes_aspect() const;
   bool needs_affine() const;
   bool changes_colour() const;
   Step choose_crop(int64_t h, int64_t w, Draws& draws) const;

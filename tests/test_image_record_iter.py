@@ -435,6 +435,20 @@ def test_rotation_and_borders(tmp_path):
     assert min(np.abs(got[1:-1, 1:-1] - turned[1:-1, 1:-1]).mean() for turned in (quarter, quarter[::-1, ::-1])) < 20
     got = next(mx.io.ImageRecordIter(rotate=45, fill_value=7, **common)).data[0].asnumpy()
     assert (got[0, :, 0, 0] == 7).all() and (got[0, :, -1, -1] == 7).all()
+    for angles in ("45", "45,45", (45, 45), "(45, 45)"):
+        same_angle = next(mx.io.ImageRecordIter(rotate_list=angles, fill_value=7, **common)).data[0].asnumpy()
+        assert np.array_equal(same_angle, got)
+
+
+def test_resized_crop_needs_a_range(photos):
+    """Without one MXNet crops the middle."""
+    common = dict(path_imgrec=photos[0], data_shape=(3, 30, 30), batch_size=23, verbose=False)
+    plain, crop = (
+        next(mx.io.ImageRecordIter(random_resized_crop=r, **common)).data[0].asnumpy() for r in (False, True)
+    )
+    assert np.array_equal(plain, crop)
+    crop = next(mx.io.ImageRecordIter(random_resized_crop=True, min_random_area=0.5, **common)).data[0].asnumpy()
+    assert not np.array_equal(plain, crop)
 
 
 def test_batches_outlive_their_iterator(photos):

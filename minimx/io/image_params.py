@@ -6,6 +6,14 @@ from ..params import Bool, Enum, Float, Floats, Int, Param, Shape, Text
 
 Params = dict[str, Param]
 
+
+class Angles(Shape):
+    """A tuple of angles, or a text with commas between them."""
+
+    def convert(self, value):
+        return super().convert(f"({value},)" if isinstance(value, str) and value[:1] not in "([" else value)
+
+
 BATCHES: Params = {
     "data_shape": Shape(min=1, doc="(channels, height, width) of the images in a batch; 1, 3 or 4 channels"),
     "batch_size": Int(min=1, doc="images in a batch"),
@@ -65,7 +73,7 @@ AUGMENT: Params = {
     "random_s": Int(0, min=0, doc="shift of the saturation, of 255"),
     "random_l": Int(0, min=0, doc="shift of the lightness, of 255"),
     "rotate": Int(-1, doc="turn every image by so many degrees; -1 does not"),
-    "rotate_list": Shape((), doc="turn by one of these angles"),
+    "rotate_list": Angles((), doc="turn by one of these angles"),
     "fill_value": Int(255, min=0, max=255, doc="pixels outside of the image"),
     "inter_method": Int(
         1, min=0, max=10, doc="0 nearest, 1 bilinear, 2 cubic, 3 area, 4 Lanczos, 9 by the sizes, 10 any of 0 to 4"
