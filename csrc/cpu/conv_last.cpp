@@ -112,7 +112,9 @@ Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
   // A box smaller than a few tiles reads its weights for too little.
   const int64_t least = cut.by_columns ? 4 * kPixels : greater(1, 4 * kPixels / s.column.out);
   const int64_t most = lesser(scratch - 2 * Terms(s).runs, kBoxElements<T>);
-  const int64_t wanted = threads == 1 ? 1 : 4 * static_cast<int64_t>(threads);
+  // Large jobs are cut finer, for a worker may lose its core meanwhile; every box copies the rows around it anew.
+  const bool large = s.outputs() * s.terms() * s.width > threads * (int64_t{1} << 28);
+  const int64_t wanted = threads == 1 ? 1 : (large ? 4 : 2) * static_cast<int64_t>(threads);
   const auto size = [&](int64_t n) {
     const Box b = cut.by_columns ? Box{0, 1, 0, n} : Box{0, n, 0, s.column.out};
     const Source source = source_of<T>(s, b);
@@ -123,8 +125,7 @@ Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
   if (s.images * ceil_div(total, cut.length) < wanted)
     cut.length = greater(lesser(cut.length, least), lesser(cut.length, total * s.images / wanted));
   cut.boxes = ceil_div(total, greater(1, cut.length));
-  const int64_t few = threads == 1 ? 1 : 2 * static_cast<int64_t>(threads);
-  cut.parts = lesser(Panels<T>(s.width).count, ceil_div(few, s.images * cut.boxes));
+  cut.parts = lesser(Panels<T>(s.width).count, ceil_div(threads, s.images * cut.boxes));
   return cut;
 }
 

@@ -181,9 +181,11 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
   const int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
-  const int64_t chunks = lesser(total, greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels))));
-  // With few chunks the filters are dealt out, too: that reads the weights only once.
-  const int64_t parts = lesser(panels.count, ceil_div(alone ? 1 : 2 * workers, chunks));
+  const int64_t enough = greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels)));
+  const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
+  // A chunk for all has its filters dealt out instead: that transforms the tiles several times, but reads the weights
+  // only once.
+  const int64_t parts = chunks > 1 ? 1 : lesser(panels.count, workers);
   const int64_t units = chunks * parts, tasks = alone ? 1 : lesser(units, 8 * workers);
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
   parallel(context, tasks, [&](int64_t task, int thread) {
