@@ -273,6 +273,9 @@ PYBIND11_MODULE(_core, m) {
       .def("add_random_step", &Program::add_random_step)
       .def("writes", &Program::writes)
       .def("keep", &Program::keep)
+      .def("add_kept", &Program::add_kept)
+      .def("refresh", &Program::refresh, py::call_guard<py::gil_scoped_release>())
+      .def("is_stale", &Program::is_stale)
       .def("add_host_call",
            [](Program& p, py::function body, const std::vector<int>& slots) {
              const std::shared_ptr<void> kept = keep(body);

@@ -104,19 +104,27 @@ Generator next_random_state() {
 }
 
 int Program::add_bound(Device& device) {
-  slots_.push_back({&device, true, bound_count_++, -1, nullptr, nullptr});
+  slots_.push_back({&device, true, bound_count_++, -1, nullptr, nullptr, false});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
 
 int Program::add_arena(Device& device, int64_t offset) {
-  slots_.push_back({&device, false, offset, -1, nullptr, nullptr});
+  slots_.push_back({&device, false, offset, -1, nullptr, nullptr, false});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
 
 int Program::add_part(int bound, int64_t offset) {
-  slots_.push_back({slots_.at(bound).device, false, offset, bound, nullptr, nullptr});
+  slots_.push_back({slots_.at(bound).device, false, offset, bound, nullptr, nullptr, false});
+  uses_.emplace_back();
+  return static_cast<int>(slots_.size()) - 1;
+}
+
+int Program::add_kept(Device& device, size_t bytes) {
+  auto storage = std::make_shared<Storage>(device, bytes);
+  char* const data = storage->data();
+  slots_.push_back({&device, false, 0, -1, data, std::move(storage), true});
   uses_.emplace_back();
   return static_cast<int>(slots_.size()) - 1;
 }
@@ -211,7 +219,7 @@ void Program::seal(const std::map<Device*, int64_t>& arena_bytes, const Program*
   }
   for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
     Slot& slot = slots_[i];
-    if (slot.bound || slot.parent >= 0) continue;
+    if (slot.bound || slot.parent >= 0 || slot.kept) continue;
     auto arena = arenas_.find(slot.device);
     if (arena == arenas_.end()) continue;
     slot.data = arena->second->data() + slot.offset;
@@ -236,14 +244,32 @@ void Program::bind(int slot, StoragePtr storage, int64_t offset) {
     }
 }
 
-// Whether a kept call's result still stands. The version is noted before the call runs: a write during it counts.
+// Whether a kept call's result still stands.
 bool Program::is_fresh(const Call& call) const {
   const Slot& source = slots_[call.source];
   const uint64_t version = source.storage ? source.storage->version() : 0;
-  const bool fresh = version != 0 && version == call.seen && source.data == call.seen_at;
-  call.seen = version;
+  return version != 0 && version == call.seen && source.data == call.seen_at;
+}
+
+// To be called before a kept call runs: a write during it counts.
+void Program::note_source(const Call& call) const {
+  const Slot& source = slots_[call.source];
+  call.seen = source.storage ? source.storage->version() : 0;
   call.seen_at = source.data;
-  return fresh;
+}
+
+bool Program::is_stale() const {
+  for (const Call& call : calls_)
+    if (call.source >= 0 && !is_fresh(call)) return true;
+  return false;
+}
+
+void Program::refresh() const {
+  for (const Call& call : calls_)
+    if (call.source >= 0 && !is_fresh(call)) {
+      note_source(call);
+      call.run(call.args, operands_.data() + call.first_operand, call.context);
+    }
 }
 
 void Program::check_bound() const {
@@ -260,7 +286,10 @@ void Program::run(int first, int last) const {
   if (timed) run_timed(operands, first, last, false);
   for (int i = timed ? last : first; i < last; ++i) {
     const Call& call = calls_[i];
-    if (call.source >= 0 && is_fresh(call)) continue;
+    if (call.source >= 0) {
+      if (is_fresh(call)) continue;
+      note_source(call);
+    }
     call.run(call.args, operands + call.first_operand, call.context);
   }
   for (int slot : written_)
@@ -272,7 +301,10 @@ void Program::run_timed(void* const* operands, int first, int last, bool eager) 
   const uint64_t thread = thread_number();
   for (int i = first; i < last; ++i) {
     const Call& call = calls_[i];
-    if (!eager && call.source >= 0 && is_fresh(call)) continue;
+    if (call.source >= 0) {
+      if (eager || is_fresh(call)) continue;
+      note_source(call);
+    }
     const int64_t begin = steady_nanoseconds();
     call.run(call.args, operands + call.first_operand, call.context);
     call.device->driver.wait(call.context.stream);
@@ -300,6 +332,8 @@ void Program::run_with(void* const* bound, int64_t count) const {
       operands[i] = nullptr;
     } else if (const Slot& s = slots_[slot]; s.bound) {
       operands[i] = bound[s.offset];
+    } else if (s.kept) {
+      operands[i] = s.data;
     } else if (s.parent >= 0) {
       operands[i] = static_cast<char*>(bound[slots_[s.parent].offset]) + s.offset;
     } else {
@@ -308,7 +342,8 @@ void Program::run_with(void* const* bound, int64_t count) const {
     }
   }
   if (profiled.load(std::memory_order_relaxed) & kProfileEager) return run_timed(operands, 0, size(), true);
-  for (const Call& call : calls_) call.run(call.args, operands + call.first_operand, call.context);
+  for (const Call& call : calls_)
+    if (call.source < 0) call.run(call.args, operands + call.first_operand, call.context);
 }
 
 void Program::wait() const {

@@ -48,7 +48,8 @@ class Program {
   // Slots. A bound slot gets its memory from outside with `bind`; an arena slot is an offset in its device's arena.
   int add_bound(Device& device);
   int add_arena(Device& device, int64_t offset);
-  int add_part(int bound, int64_t offset);  // follows a bound slot, some bytes further on
+  int add_part(int bound, int64_t offset);     // follows a bound slot, some bytes further on
+  int add_kept(Device& device, size_t bytes);  // memory of the program's own, which lasts from run to run
 
   // Calls, in running order; each returns the position of the call.
   int add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots);
@@ -66,6 +67,9 @@ class Program {
   }
   // A call whose result lasts: it is skipped while nothing was written into the bound slot that it reads.
   void keep(int call, int slot) { calls_.at(call).source = slot; }
+  // Runs kept calls whose result no longer stands. `run` does so itself, `run_with` does not.
+  void refresh() const;
+  bool is_stale() const;
   // What the profiler says about a call.
   void describe(int call, std::string op, std::string node, std::string operands, int64_t bytes);
 
@@ -93,6 +97,7 @@ class Program {
     int parent;      // the bound slot this one is a part of, or -1
     void* data = nullptr;
     StoragePtr storage;
+    bool kept = false;
   };
   struct Call {
     Kernel run;
@@ -110,6 +115,7 @@ class Program {
   int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name);
   void resolve(int slot);
   bool is_fresh(const Call& call) const;
+  void note_source(const Call& call) const;
   void check_bound() const;
   void run_timed(void* const* operands, int first, int last, bool eager) const;
 

@@ -97,7 +97,7 @@ def compile_symbol(
     else:
         graph = show("infer", infer(heads, shapes, dtypes, output_names))
         graph.early_updates, _ = state_updates(graph)
-    return link_graph(compile_graph(graph, device, groups, options), share_with)
+    return link_graph(compile_graph(graph, device, groups, options, keeps=not train), share_with)
 
 
 @uncollected
@@ -119,9 +119,13 @@ def differentiate(
 
 @uncollected
 def compile_graph(
-    graph: Graph, device: Device, groups: Mapping[str, Device] | None = None, options: Options | None = None
+    graph: Graph,
+    device: Device,
+    groups: Mapping[str, Device] | None = None,
+    options: Options | None = None,
+    keeps: bool = False,
 ) -> Graph:
-    """The passes that need not know where a graph came from."""
+    """The passes that need not know where a graph came from. `keeps`: packed weights last from run to run."""
     options = options or Options.from_environment()
     if options.fuse:
         graph = show("fold", fold(graph))
@@ -130,7 +134,7 @@ def compile_graph(
     graph = show("share", share(graph))
     if options.fuse:
         graph = show("layout", layout(graph))
-        graph = show("winograd", winograd(graph, options.winograd))
+        graph = show("winograd", winograd(graph, options.winograd, keeps))
         graph = show("ride", ride(graph))
         graph = show("fuse", fuse(graph))
     return graph
@@ -210,7 +214,9 @@ def link(
     program = _core.Program()
     slots: dict[Key, int] = {}
     for key in slot_order or lowered.bound:
-        slots[key] = program.add_bound(_core.device(*lowered.bound[key].device))
+        buffer = lowered.bound[key]
+        device = _core.device(*buffer.device)
+        slots[key] = program.add_kept(device, buffer.nbytes) if key[0] == "kept" else program.add_bound(device)
     numbers: dict[Buffer, int] = {}
 
     def slot(buffer: Buffer | None) -> int:
@@ -242,12 +248,10 @@ def link(
             program.add_host_call(_host_body(call), operands)
     for i, call in enumerate(lowered.calls):
         if call.kept:
-            (source,), (result,) = call.reads, call.writes
-            assert source is not None
-            program.keep(i, slot(source))
-            program.bind(slot(result), _core.Storage(_core.device(*result.device), result.nbytes), 0)
+            program.keep(i, slot(call.reads[0]))
     for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
-        program.writes(slots[key])
+        if key[0] != "kept":
+            program.writes(slots[key])
     for at, call in enumerate(lowered.calls):
         program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
     program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)

@@ -24,6 +24,7 @@ from .base import GraphError, MXNetError, dtype_name
 from .checkpoint import load_checkpoint
 from .compile import Compiled, compile_symbol
 from .context import Context, current_context
+from .executor import bind_array
 from .module.inputs import label_arguments
 from .ndarray import NDArray, array, empty, zeros
 from .passes.infer import infer
@@ -42,9 +43,18 @@ class _Bound:
     def __init__(self, compiled: Compiled, types: Mapping[str, str], constants: Mapping[str, NDArray]):
         self.program = compiled.program
         self.types = types
-        self.order = sorted(compiled.slots, key=compiled.slots.__getitem__)
+        self.order = sorted((k for k in compiled.slots if k[0] != "kept"), key=compiled.slots.__getitem__)
         self.outputs = [(v.shape, v.dtype, v.node.device) for v in compiled.graph.outputs]
         self.constants = {("arg", n): a for n, a in constants.items()} | {("aux", n): a for n, a in constants.items()}
+        for key, value in self.constants.items():
+            bind_array(compiled, key, value)  # for what the program keeps of them
+        self._packing = threading.Lock()
+
+    def refresh(self) -> None:
+        """Packs anew what is kept of parameters that have changed."""
+        if self.program.is_stale():
+            with self._packing:
+                self.program.refresh()
 
 
 class Predictor:
@@ -164,6 +174,7 @@ class Predictor:
             arrays["arg", name] = self._input(value, bound.types[name])
         outputs = [empty(shape, Context(*device), dtype) for shape, dtype, device in bound.outputs]
         arrays.update({("out", i): output for i, output in enumerate(outputs)})
+        bound.refresh()
         _core.run(bound.program, *[arrays[key] for key in bound.order])
         return outputs
 

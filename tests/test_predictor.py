@@ -1,6 +1,7 @@
 """mx.Predictor: the executor's answers, from many threads, for any batch size."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -146,3 +147,20 @@ def test_bad_input(model):
     predictor.forward(images(1))
     with pytest.raises(IndexError, match="1 outputs"):
         predictor.get_output(3)
+
+
+def test_packed_weights_are_shared_and_follow_the_parameters():
+    """Weights of convolutions are packed once for all threads, and again when they have changed."""
+    net = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), pad=(1, 1), num_filter=32, no_bias=True, name="conv")
+    weight = mx.nd.random.normal(shape=(32, 16, 3, 3))
+    predictor = mx.Predictor(net, {"conv_weight": weight})
+    data = np.random.default_rng(0).normal(size=(2, 16, 12, 12)).astype("f")
+
+    def expected():
+        return net.bind(mx.cpu(), {"data": mx.nd.array(data), "conv_weight": weight}).forward()[0].asnumpy()
+
+    for factor in (1, -2):
+        weight *= factor
+        with ThreadPoolExecutor(4) as threads:
+            for found in threads.map(lambda _: predictor.predict(data), range(8)):
+                np.testing.assert_array_equal(found, expected())

@@ -177,6 +177,8 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
         ends.relu = riders.activation == kRelu;
         ends.last = static_cast<int>(panels.last);
         for (int64_t i = 0; i < box.rows; ++i) {
+          const TapRows taps = tap_rows(s.row, box.row + i);
+          const int64_t per_row = terms.runs / s.row.taps, skipped = taps.lo * s.column.taps * s.depth * (v1 - v0) * L;
           const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
           for (int64_t j = 0; j < tiles; ++j) {
             const int64_t lo = begin_of(j, box.columns, tiles), n = begin_of(j + 1, box.columns, tiles) - lo;
@@ -186,7 +188,8 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
             ends.residual = riders.residual ? riders.residual + at : nullptr;
             kLastTiles<T>.at[partial][v1 - v0 - 1][n - 1](
                 from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
-                s.column.stride * source.pixel, runs, terms.runs, w, ends);
+                s.column.stride * source.pixel, runs + taps.lo * per_row, (taps.hi - taps.lo) * per_row, w + skipped,
+                ends);
             if (riders.activation > kRelu)
               activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
           }

@@ -64,8 +64,9 @@ inline Sweep forward_sweep(const ConvLastArgs& a) {
 // Channels that are summed up before the next tap: what a row of taps reads of them stays in the first-level cache.
 constexpr int64_t kChannelsAtOnce = 64;
 
-// The order of the terms: chunks of channels, then taps, then the channels of the chunk; or, with so few channels that
-// those of neighbouring pixels make one run, rows of taps.
+// The order of the terms: rows of taps, chunks of channels, taps of a row, channels of a chunk; or, with so few
+// channels that those of neighbouring pixels make one run, rows of taps. A row of outputs leaves out the rows of taps
+// that lie outside of the image, which stand at the beginning or the end.
 struct Terms {
   bool wide;  // a run is a row of taps
   int64_t chunks;
@@ -78,6 +79,17 @@ struct Terms {
   }
   int64_t chunk(int64_t i, int64_t depth) const { return begin_of(i, depth, chunks); }
 };
+
+// The rows of taps that meet pixels from output row `row`.
+struct TapRows {
+  int64_t lo, hi;
+};
+inline TapRows tap_rows(const Axis& a, int64_t row) {
+  const int64_t first = a.start + row * a.stride;
+  const int64_t lo = first < 0 ? lesser(a.taps, ceil_div(-first, a.dilate)) : 0;
+  const int64_t hi = first < a.in ? lesser(a.taps, (a.in - 1 - first) / a.dilate + 1) : 0;
+  return {lo, greater(lo, hi)};
+}
 
 // How the input of a box of outputs lies in memory.
 struct Source {
@@ -110,14 +122,14 @@ Source source_of(const Sweep& s, const Box& b) {
 
 inline void fill_runs(const Sweep& s, const Source& source, Run* runs) {
   const Terms terms(s);
-  for (int64_t c = 0; c < terms.chunks; ++c) {
-    const int64_t lo = terms.chunk(c, s.depth), hi = terms.chunk(c + 1, s.depth);
-    for (int64_t i = 0; i < s.row.taps; ++i) {
-      const int64_t row = i * s.row.dilate * source.row;
-      if (terms.wide) {
-        *runs++ = {static_cast<int32_t>(row), static_cast<int32_t>(s.column.taps * s.depth)};
-        continue;
-      }
+  for (int64_t i = 0; i < s.row.taps; ++i) {
+    const int64_t row = i * s.row.dilate * source.row;
+    if (terms.wide) {
+      *runs++ = {static_cast<int32_t>(row), static_cast<int32_t>(s.column.taps * s.depth)};
+      continue;
+    }
+    for (int64_t c = 0; c < terms.chunks; ++c) {
+      const int64_t lo = terms.chunk(c, s.depth), hi = terms.chunk(c + 1, s.depth);
       for (int64_t j = 0; j < s.column.taps; ++j)
         *runs++ = {static_cast<int32_t>(row + j * s.column.dilate * source.pixel + lo), static_cast<int32_t>(hi - lo)};
     }

@@ -27,13 +27,12 @@ struct Place {
   Terms terms;
   explicit Place(const Sweep& sweep) : s(sweep), terms(sweep) {}
   int64_t of(int64_t channel, int64_t i, int64_t j) const {
-    const int64_t taps = s.row.taps * s.column.taps, tap = i * s.column.taps + j;
-    if (terms.wide) return tap * s.depth + channel;
+    if (terms.wide) return (i * s.column.taps + j) * s.depth + channel;
     // Chunks are even: the first guess is at most one off.
     int64_t c = channel * terms.chunks / s.depth;
     while (terms.chunk(c + 1, s.depth) <= channel) ++c;
     const int64_t lo = terms.chunk(c, s.depth), hi = terms.chunk(c + 1, s.depth);
-    return lo * taps + tap * (hi - lo) + channel - lo;
+    return (i * s.depth + lo) * s.column.taps + j * (hi - lo) + channel - lo;
   }
 };
 

@@ -1,8 +1,8 @@
 // norm: batch normalisation.
 //
 // A channel is a set of runs of `inner` elements. Its statistics are made run by run, each about its own mean while it
-// is in the cache, and joined in double: one sweep over the memory, as exact as two. Where channels lie side by side
-// (inner = 1) the vectors lie along the channels instead.
+// is in the cache, and joined in double: one sweep over the memory, as exact as two. Channels that lie
+// side by side have norm_last.cpp.
 #include "../args/norm.h"
 
 #include <cmath>
@@ -15,40 +15,19 @@ namespace {
 
 constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Channels side by side that one task takes: whole cache lines.
-constexpr int64_t kColumns = 64;
-
 template <class Body>
 void each_channel(const BatchNormArgs& a, const Context& context, const Body& body) {
   const int64_t work = a.outer * a.channels * a.inner / 16384, most = 8 * static_cast<int64_t>(context.threads);
-  const int64_t units = a.inner == 1 ? (a.channels + kColumns - 1) / kColumns : a.channels;
-  const int64_t wanted = lesser(units, lesser(work, most)), tasks = context.threads == 1 || wanted < 1 ? 1 : wanted;
-  parallel(context, tasks, [&](int64_t task, int) {
-    const int64_t scale = a.inner == 1 ? kColumns : 1;
-    body(units * task / tasks * scale, lesser(a.channels, units * (task + 1) / tasks * scale));
-  });
+  const int64_t wanted = lesser(a.channels, lesser(work, most)),
+                tasks = context.threads == 1 || wanted < 1 ? 1 : wanted;
+  parallel(context, tasks,
+           [&](int64_t task, int) { body(a.channels * task / tasks, a.channels * (task + 1) / tasks); });
 }
 
 // (x - mean)·scale + beta; x·scale + shift would lose what x and the mean have in common.
 template <class T>
 void normalize_run(const T* x, T* y, int64_t n, T mean, T scale, T beta) {
   for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale + beta;
-}
-
-// Statistics of channels lo..hi-1 of rows of `channels`, for at most kColumns of them.
-template <class T>
-void column_moments(const BatchNormArgs& a, const T* x, int64_t lo, int64_t hi, T* mean, T* variance) {
-  double total[kColumns] = {};
-  for (int64_t i = 0; i < a.outer; ++i)
-    for (int64_t c = lo; c < hi; ++c) total[c - lo] += static_cast<double>(x[i * a.channels + c]);
-  for (int64_t c = lo; c < hi; ++c) mean[c - lo] = static_cast<T>(total[c - lo] / static_cast<double>(a.outer));
-  double squares[kColumns] = {};
-  for (int64_t i = 0; i < a.outer; ++i)
-    for (int64_t c = lo; c < hi; ++c) {
-      const double d = static_cast<double>(x[i * a.channels + c]) - static_cast<double>(mean[c - lo]);
-      squares[c - lo] += d * d;
-    }
-  for (int64_t c = lo; c < hi; ++c) variance[c - lo] = static_cast<T>(squares[c - lo] / static_cast<double>(a.outer));
 }
 
 template <class T>
@@ -62,23 +41,6 @@ void batch_norm(const BatchNormArgs& a, void* const* buffers, const Context& con
   const T* beta = static_cast<const T*>(buffers[2]);
   T *y = static_cast<T*>(buffers[3]), *mean = static_cast<T*>(buffers[4]), *invstd = static_cast<T*>(buffers[5]);
   each_channel(a, context, [&](int64_t first, int64_t last) {
-    if (a.inner == 1) {
-      for (int64_t lo = first; lo < last; lo += kColumns) {
-        const int64_t hi = lesser(last, lo + kColumns);
-        T scale[kColumns], variance[kColumns];
-        column_moments(a, x, lo, hi, mean + lo, variance);
-        for (int64_t c = lo; c < hi; ++c) {
-          invstd[c] = invert<T>(static_cast<double>(variance[c - lo]), a.eps);
-          scale[c - lo] = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
-        }
-        for (int64_t i = 0; i < a.outer; ++i) {
-          const T* from = x + i * a.channels;
-          T* to = y + i * a.channels;
-          for (int64_t c = lo; c < hi; ++c) to[c] = (from[c] - mean[c]) * scale[c - lo] + beta[c];
-        }
-      }
-      return;
-    }
     for (int64_t c = first; c < last; ++c) {
       Moments m;
       for (int64_t i = 0; i < a.outer; ++i)
@@ -103,33 +65,6 @@ void batch_norm_backward(const BatchNormArgs& a, void* const* buffers, const Con
   T *dx = static_cast<T*>(buffers[5]), *dgamma = static_cast<T*>(buffers[6]), *dbeta = static_cast<T*>(buffers[7]);
   const double count = static_cast<double>(a.outer * a.inner);
   each_channel(a, context, [&](int64_t first, int64_t last) {
-    if (a.inner == 1) {
-      for (int64_t lo = first; lo < last; lo += kColumns) {
-        const int64_t hi = lesser(last, lo + kColumns);
-        double sum[kColumns] = {}, dot[kColumns] = {};
-        for (int64_t i = 0; i < a.outer; ++i)
-          for (int64_t c = lo; c < hi; ++c) {
-            const double g = static_cast<double>(dy[i * a.channels + c]);
-            sum[c - lo] += g;
-            dot[c - lo] += g * static_cast<double>(x[i * a.channels + c] - mean[c]);
-          }
-        T scale[kColumns], slope[kColumns], shift[kColumns];
-        for (int64_t c = lo; c < hi; ++c) {
-          const double inverse = static_cast<double>(invstd[c]);
-          scale[c - lo] = invstd[c] * (a.fix_gamma ? 1 : gamma[c]);
-          slope[c - lo] = static_cast<T>(dot[c - lo] * inverse * inverse / count);
-          shift[c - lo] = static_cast<T>(sum[c - lo] / count);
-          dbeta[c] = static_cast<T>(sum[c - lo]);
-          dgamma[c] = a.fix_gamma ? 0 : static_cast<T>(dot[c - lo] * inverse);
-        }
-        for (int64_t i = 0; i < a.outer; ++i) {
-          const int64_t at = i * a.channels;
-          for (int64_t c = lo; c < hi; ++c)
-            dx[at + c] = scale[c - lo] * (dy[at + c] - shift[c - lo] - slope[c - lo] * (x[at + c] - mean[c]));
-        }
-      }
-      return;
-    }
     for (int64_t c = first; c < last; ++c) {
       double sum = 0, dot = 0;
       const T middle = mean[c];

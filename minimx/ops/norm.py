@@ -9,6 +9,9 @@ from ..params import Bool, Float, Int, Text
 from ..passes.lower import HALF
 from ..strided import around
 
+# What csrc/cpu/norm_last.cpp shares out to threads.
+MOST_PARTS, ROWS_OF_A_PART = 64, 256
+
 
 class _Normalizing(Op, abstract=True):
     eps = Float(1e-3, doc="added to the variance", min=0)
@@ -25,9 +28,16 @@ class _Normalizing(Op, abstract=True):
     def channels_last(self, p, node, moved, plain):
         return self.moved_axis(p, node, moved, plain)
 
-    def args(self, p, data):
+    @staticmethod
+    def emit(p, emit, kernel, data, ins, outs, way=""):
         outer, channels, inner = around(data.shape, normalize_axis(p.axis, data.ndim))
-        return {"outer": outer, "channels": channels, "inner": inner, "eps": p.eps, "fix_gamma": int(p.fix_gamma)}
+        args = {"channels": channels, "eps": p.eps, "fix_gamma": int(p.fix_gamma)}
+        if inner != 1 or emit.device[0] != "cpu":
+            emit(kernel + way, data.dtype, {"outer": outer, "inner": inner, **args}, ins, outs)
+            return
+        parts = max(1, min(MOST_PARTS, outer // ROWS_OF_A_PART))
+        scratch = channels * (16 * parts + 3 * 8)
+        emit(f"{kernel}_last{way}", data.dtype, {"rows": outer, "parts": parts, **args}, ins, outs, scratch=scratch)
 
 
 class BatchNorm(_Normalizing):
@@ -120,7 +130,7 @@ class BatchNorm(_Normalizing):
 
     def lower(self, p, node, emit):
         data, gamma, beta = node.inputs[:3]
-        emit("batch_norm", data.dtype, self.args(p, data), [data, gamma, beta], node.outputs)
+        self.emit(p, emit, "batch_norm", data, [data, gamma, beta], node.outputs)
 
 
 def scale_and_shift(p, gamma, beta, mean, inverse):
@@ -145,7 +155,7 @@ class BatchNormGradient(_Normalizing):
 
     def lower(self, p, node, emit):
         data = node.inputs[1]
-        emit("batch_norm_backward", data.dtype, self.args(p, data), node.inputs, node.outputs)
+        self.emit(p, emit, "batch_norm", data, node.inputs, node.outputs, "_backward")
 
 
 class _MadeOfBatchNorm(Op, abstract=True):

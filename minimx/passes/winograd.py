@@ -9,14 +9,17 @@ from __future__ import annotations
 from ..graph import Graph, Node, apply_op, made_for, rewrite
 from ..ops import last
 
-# What transforming one number costs, in products, for tiles of 2 and of 4; and for how many tiles transformed weights
-# must be used, once read from beyond the second-level cache, to be worth their way. Measured.
+# What transforming one number costs, in products, for tiles of 2 and of 4, and a window of weights that is not kept;
+# and for how many tiles transformed weights must be used, once read from beyond the second-level cache, to be worth
+# their way. Measured.
 TRANSFORM = {2: 17, 4: 27}
+WINDOW = {2: 500, 4: 1200}
 READ_ONCE_FOR = 25
 CACHE = 1 << 20
 
 
-def winograd(graph: Graph, largest: int) -> Graph:
+def winograd(graph: Graph, largest: int, keeps: bool) -> Graph:
+    """`keeps`: transformed weights last from run to run."""
     sizes = [tile for tile in (2, 4) if tile <= (min(largest, 2) if graph.train else largest)]
     if not sizes:
         return graph
@@ -24,7 +27,7 @@ def winograd(graph: Graph, largest: int) -> Graph:
     def change(node: Node, inputs):
         if node.op not in (last.CONV, last.DATA_GRADIENT):
             return None
-        tile = min((0, *sizes), key=lambda size: _work(node, size))
+        tile = min((0, *sizes), key=lambda size: _work(node, size, keeps))
         if tile == 0:
             return None
         packed = inputs[1].node
@@ -37,7 +40,7 @@ def winograd(graph: Graph, largest: int) -> Graph:
     return rewrite(graph, change)
 
 
-def _work(node: Node, tile: int) -> float:
+def _work(node: Node, tile: int, keeps: bool) -> float:
     """Products for one convolution, transforms and reading included."""
     p, (n, height, width, outputs), inputs = node.params, node.outputs[0].shape, node.inputs[0].shape[3]
     if tile == 0:
@@ -50,4 +53,5 @@ def _work(node: Node, tile: int) -> float:
     used = tiles
     if 4 * elements * inputs * outputs > CACHE:
         used = max(tiles, READ_ONCE_FOR * -(-tiles // last.winograd_tiles(tile, inputs)))
-    return elements * (inputs * outputs * used + TRANSFORM[tile] * tiles * (inputs + outputs))
+    made = 0 if keeps else WINDOW[tile] * inputs * outputs
+    return elements * (inputs * outputs * used + TRANSFORM[tile] * tiles * (inputs + outputs)) + made

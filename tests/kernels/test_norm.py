@@ -5,7 +5,17 @@ import pytest
 
 from minimx import _core
 
-SHAPES = [(3, 5, 49), (2, 3, 5000), (7, 1, 33), (50, 70, 1), (33, 5, 1), (4, 130, 2), (2, 64, 300), (1, 4, 1)]
+SHAPES = [
+    (3, 5, 49),
+    (2, 3, 5000),
+    (7, 1, 33),
+    (50, 70, 1),
+    (33, 5, 1),
+    (700, 75, 1),
+    (4, 130, 2),
+    (2, 64, 300),
+    (1, 4, 1),
+]
 
 
 def run(x, gamma, beta, eps, fix):
@@ -13,7 +23,21 @@ def run(x, gamma, beta, eps, fix):
     args = {"outer": outer, "channels": channels, "inner": inner, "eps": eps, "fix_gamma": fix}
     y, mean, invstd = np.full_like(x, np.nan), np.full_like(beta, np.nan), np.full_like(beta, np.nan)
     _core.run_kernel(f"batch_norm.{x.dtype}", args, [x, gamma, beta, y, mean, invstd])
+    if inner == 1:  # the kernel for channels side by side gives the same
+        others = [np.full_like(a, np.nan) for a in (y, mean, invstd)]
+        run_last("batch_norm_last", args, [x, gamma, beta, *others])
+        for a, b in zip(others, (y, mean, invstd), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e3 * np.finfo(x.dtype).eps, atol=200 * np.finfo(x.dtype).eps)
     return args, y, mean, invstd
+
+
+def run_last(kernel, args, operands, parts=3):
+    rows, channels = args["outer"], args["channels"]
+    parts = min(parts, rows)
+    scratch = np.full(2 * parts * channels + 3 * channels + 8, np.nan)
+    told = {"rows": rows, "channels": channels, "parts": parts, "eps": args["eps"], "fix_gamma": args["fix_gamma"]}
+    _core.run_kernel(f"{kernel}.{operands[0].dtype}", told, [*operands, scratch])
+    assert np.isnan(scratch[-8:]).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -38,6 +62,11 @@ def test_forward_and_backward(shape, fix, dtype):
 
     dx, dgamma, dbeta = np.full_like(x, np.nan), np.full_like(beta, np.nan), np.full_like(beta, np.nan)
     _core.run_kernel(f"batch_norm_backward.{x.dtype}", args, [dy, x, gamma, mean, invstd, dx, dgamma, dbeta])
+    if shape[2] == 1:
+        others = [np.full_like(a, np.nan) for a in (dx, dgamma, dbeta)]
+        run_last("batch_norm_last_backward", args, [dy, x, gamma, mean, invstd, *others])
+        for a, b in zip(others, (dx, dgamma, dbeta), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e3 * np.finfo(dtype).eps, atol=1e3 * np.finfo(dtype).eps)
     sums, dots = dy.sum((0, 2), dtype=np.float64), (dy * xhat).sum((0, 2))
     count = shape[0] * shape[2]
     want = (scale * inverse)[column] * (dy - sums[column] / count - xhat * dots[column] / count)
