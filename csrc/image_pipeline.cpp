@@ -60,7 +60,10 @@ ImagePipeline::ImagePipeline(PipelineConfig config)
   for (int64_t i = 0; i < std::max<int64_t>(1, config_.threads); ++i) threads_.emplace_back([this] { loop(); });
 }
 
-ImagePipeline::~ImagePipeline() { close(); }
+ImagePipeline::~ImagePipeline() {
+  close();
+  if (getpid() != owner_) sync_.release();
+}
 
 void ImagePipeline::close() {
   if (getpid() != owner_) {  // a forked child has no threads to join
@@ -456,6 +459,7 @@ void ImagePipeline::reset() {
 }
 
 std::vector<int64_t> ImagePipeline::state() {
+  check_process();
   std::lock_guard<std::mutex> lock(mutex_);
   Cursor c = queue_.empty() ? cursor_ : queue_.front()->start;
   if (queue_.empty() && has_ahead_) --c.index;
@@ -473,16 +477,19 @@ void ImagePipeline::set_state(const std::vector<int64_t>& s) {
 }
 
 int64_t ImagePipeline::skipped() {
+  check_process();
   std::lock_guard<std::mutex> lock(mutex_);
   return skipped_;
 }
 
 int64_t ImagePipeline::epoch() {
+  check_process();
   std::lock_guard<std::mutex> lock(mutex_);
   return now_;
 }
 
 std::vector<std::string> ImagePipeline::take_messages() {
+  if (getpid() != owner_) return {};  // `next` has said why already
   std::lock_guard<std::mutex> lock(mutex_);
   return std::move(messages_);
 }

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -106,8 +107,15 @@ class ImagePipeline {
 
   const PipelineConfig config_;
   const int owner_;
-  std::mutex mutex_;
-  std::condition_variable produce_, ready_;
+  // The child of a fork gets these as some thread, which it does not have, may have locked them: it neither uses nor
+  // destroys them.
+  struct Sync {
+    std::mutex mutex;
+    std::condition_variable produce, ready;
+  };
+  std::unique_ptr<Sync> sync_ = std::make_unique<Sync>();
+  std::mutex& mutex_ = sync_->mutex;
+  std::condition_variable &produce_ = sync_->produce, &ready_ = sync_->ready;
   bool stop_ = false, paused_ = false;
   int64_t running_ = 0;  // tasks being worked on
 
