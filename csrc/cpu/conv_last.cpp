@@ -169,6 +169,7 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
         const bool partial = v1 == panels.vectors && panels.last < L;
+        const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
         const T* w = packed + filter * s.terms();
         LastEnds<T> ends{};
         ends.pixel = s.column.every * s.width;
@@ -186,10 +187,9 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
             const int64_t at = (row * s.column.result + column) * s.width + filter;
             ends.y = y + at;
             ends.residual = riders.residual ? riders.residual + at : nullptr;
-            kLastTiles<T>.at[partial][v1 - v0 - 1][n - 1](
-                from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
-                s.column.stride * source.pixel, runs + taps.lo * per_row, (taps.hi - taps.lo) * per_row, w + skipped,
-                ends);
+            table.at[v1 - v0 - 1][n - 1](from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
+                                         s.column.stride * source.pixel, runs + taps.lo * per_row,
+                                         (taps.hi - taps.lo) * per_row, w + skipped, ends);
             if (riders.activation > kRelu)
               activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
           }

@@ -95,29 +95,28 @@ void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const 
 template <class T>
 using LastTile = void (*)(const T*, int64_t, const Run*, int64_t, const T*, const LastEnds<T>&);
 
-// Tails are tiles of their own size, never padding: [partial][vectors - 1][pixels - 1].
+// Tails are tiles of their own size, never padding: [vectors - 1][pixels - 1].
 template <class T>
 struct LastTiles {
-  LastTile<T> at[2][kVectors][kPixels];
+  LastTile<T> at[kVectors][kPixels];
 };
 
-template <class T, int Pixels, int Vectors>
+template <class T, bool Partial, int Pixels, int Vectors>
 constexpr void fill_last_tiles(LastTiles<T>& tiles) {
-  tiles.at[0][Vectors - 1][Pixels - 1] = last_tile<T, Pixels, Vectors, false>;
-  tiles.at[1][Vectors - 1][Pixels - 1] = last_tile<T, Pixels, Vectors, true>;
+  tiles.at[Vectors - 1][Pixels - 1] = last_tile<T, Pixels, Vectors, Partial>;
   if constexpr (Pixels > 1)
-    fill_last_tiles<T, Pixels - 1, Vectors>(tiles);
+    fill_last_tiles<T, Partial, Pixels - 1, Vectors>(tiles);
   else if constexpr (Vectors > 1)
-    fill_last_tiles<T, kPixels, Vectors - 1>(tiles);
+    fill_last_tiles<T, Partial, kPixels, Vectors - 1>(tiles);
 }
-template <class T>
+template <class T, bool Partial>
 constexpr LastTiles<T> make_last_tiles() {
   LastTiles<T> tiles{};
-  fill_last_tiles<T, kPixels, kVectors>(tiles);
+  fill_last_tiles<T, Partial, kPixels, kVectors>(tiles);
   return tiles;
 }
-template <class T>
-constexpr LastTiles<T> kLastTiles = make_last_tiles<T>();
+template <class T, bool Partial>
+constexpr LastTiles<T> kLastTiles = make_last_tiles<T, Partial>();
 
 // ---- Weight gradients: a few neighbouring terms by a few vectors of filters, summed up over pixels
 // -------------------

@@ -211,7 +211,7 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
           for (int64_t j = 0; j < tiles; ++j) {
             const int64_t lo = begin_of(j, count, tiles), n = begin_of(j + 1, count, tiles) - lo;
             ends.y = sums + (e * longest + lo) * wide;
-            kLastTiles<T>.at[0][v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, &run, 1, w, ends);
+            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, &run, 1, w, ends);
           }
         }
         for (int64_t t = 0; t < count; ++t)
