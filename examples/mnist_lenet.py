@@ -5,10 +5,10 @@ python examples/mnist_lenet.py [--data DIRECTORY] [--init uniform|xavier] [--see
 The directory (or MINIMX_DATA) has MNIST's files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and so on; without
 them the built-in digits are drawn instead. Training accuracy after each epoch:
 
-    uniform, seed 0      0.531  0.972  0.983  0.988  0.991   and 0.986 of the test images (seeds 1 to 4: 0.50 to 0.55 at first)
-    MXNet 1.9.1, seed 0  0.496  0.970  0.982  0.989  0.991   and 0.986
-    the tutorial         0.554  0.969  0.981  0.988  0.992
-    xavier, seed 0       0.941  0.985  0.990  0.995  0.996   and 0.990
+    uniform, mean of seeds 0 to 4      0.530  0.971  0.983  0.988  0.992   (first epoch 0.50 to 0.55)
+    MXNet 1.9.1, the same script       0.516  0.971  0.983  0.988  0.992   (first epoch 0.50 to 0.55)
+    the tutorial                       0.554  0.969  0.981  0.988  0.992
+    xavier, seed 0                     0.941  0.985  0.990  0.995  0.996   and 0.990 of the test images
 """
 
 import argparse
