@@ -253,11 +253,11 @@ class Function:
 
     def forward(self, *inputs: NDArray) -> Any:
         """The outputs: an array or several."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define forward(*inputs)")
 
     def backward(self, *output_grads: NDArray) -> Any:
         """The gradients of the inputs (None for those without one) from the gradients of the outputs."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define backward(*output_grads)")
 
 
 class _FunctionCall:
