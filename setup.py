@@ -72,7 +72,7 @@ class Build(build_ext):
 
         python = ["-I" + sysconfig.get_paths()["include"], "-I" + pybind11.get_include()]
         for source in sorted(SOURCES.glob("*.cpp")):
-            binds = source.stem.startswith("bind") or source.stem in ("array", "dlpack", "eager", "plans")
+            binds = source.stem.startswith("bind") or source.stem in ("array", "dlpack", "eager", "feed", "plans")
             flags = [*common, *python] if binds else common
             if source.stem == "gpu" and not EMULATE:
                 flags = [*flags, "-DMINIMX_NO_EMULATION"]

@@ -55,10 +55,11 @@ inline bool overlap(const Array& a, const Array& b) {
 PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
                      PyObject* context);
 
-// Adds the array type and the functions of array.cpp, dlpack.cpp and eager.cpp to the module; false with a Python
-// error.
+// Adds the array type and the functions of array.cpp, dlpack.cpp, eager.cpp and feed.cpp to the module; false with a
+// Python error.
 bool add_arrays(PyObject* module);
 bool add_dlpack(PyObject* module);
 bool add_eager(PyObject* module);
+bool add_feed(PyObject* module);
 
 }  // namespace minimx

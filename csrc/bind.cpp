@@ -320,5 +320,6 @@ PYBIND11_MODULE(_core, m) {
   bind_recordio(m);
 
   bridge = pybind_bridge;
-  if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr())) throw py::error_already_set();
+  if (!add_arrays(m.ptr()) || !add_dlpack(m.ptr()) || !add_eager(m.ptr()) || !add_feed(m.ptr()))
+    throw py::error_already_set();
 }

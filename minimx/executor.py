@@ -118,10 +118,8 @@ class Executor:
 
     def forward(self, is_train: bool = False, **kwargs: Any) -> list[NDArray]:
         """Computes the outputs; keyword arguments are copied into the arguments of those names first."""
-        for name, value in kwargs.items():
-            self.feed(name, value)
         compiled = self._programs.get(is_train) or self._compile(is_train)
-        compiled.program.run(0, compiled.mark)
+        run_fed(compiled.program, compiled.mark, self.arg_dict, kwargs)
         self.arena.ready = self._token if is_train else None
         if self._monitor is not None:
             self._report()
@@ -138,18 +136,7 @@ class Executor:
 
     def feed(self, name: str, value: Any) -> None:
         """Copies a value into an argument."""
-        target = self.arg_dict.get(name)
-        if target is None:
-            raise GraphError(f"forward(): there is no argument {name!r}; arguments are {', '.join(self.arg_dict)}")
-        shape = np.shape(value) if not isinstance(value, NDArray) else value.shape
-        if tuple(shape) != target.shape:
-            raise ShapeError(f"forward(): {name} is bound with shape {target.shape}, got {tuple(shape)}")
-        if isinstance(value, NDArray):
-            value.copyto(target)
-        elif target.context.device_type != "gpu" and isinstance(value, np.ndarray) and target.dtype_name != "bfloat16":
-            np.copyto(host_view(target), value, casting="unsafe")
-        else:
-            target[:] = value
+        feed(self.arg_dict, name, value)
 
     def _set_head_grads(self, out_grads: Any, compiled: Compiled) -> None:
         if out_grads is None:
@@ -427,6 +414,31 @@ def _resized(old: NDArray, shape: tuple[int, ...], may_grow: bool, name: str) ->
             f"reshape(): {name} would grow from {old.shape} to {shape}; pass allow_up_sizing=True if that is meant"
         )
     return zeros(shape, old.context, old.dtype)
+
+
+def run_fed(program: _core.Program, last: int, arrays: Mapping[str, NDArray], feeds: dict[str, Any]) -> None:
+    """Copies the feeds into the arrays of those names, then runs the first calls of a program."""
+    rest = _core.step(program, 0, last, arrays, feeds)
+    if rest:  # not of the same shape, type and place: converted, or refused, here
+        for name in rest:
+            feed(arrays, name, feeds[name])
+        program.run(0, last)
+
+
+def feed(arrays: Mapping[str, NDArray], name: str, value: Any) -> None:
+    """Copies a value into the array of that name."""
+    target = arrays.get(name)
+    if target is None:
+        raise GraphError(f"there is no argument {name!r}; arguments are {', '.join(arrays)}")
+    shape = value.shape if isinstance(value, NDArray) else np.shape(value)
+    if tuple(shape) != target.shape:
+        raise ShapeError(f"{name} is bound with shape {target.shape}, got {tuple(shape)}")
+    if isinstance(value, NDArray):
+        value.copyto(target)
+    elif target.context.device_type != "gpu" and isinstance(value, np.ndarray) and target.dtype_name != "bfloat16":
+        np.copyto(host_view(target), value, casting="unsafe")
+    else:
+        target[:] = value
 
 
 def host_view(value: NDArray) -> np.ndarray:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from .base import GraphError, ShapeError, dtype_name
+from .base import ShapeError, dtype_name
 from .compile import Options, compile_graph, differentiate, link_graph
 from .context import Context
-from .executor import Executor, bind_array, host_view
+from .executor import Executor, bind_array, run_fed
 from .graph import Value
 from .ndarray import NDArray, ones, zeros
 from .passes.update import FINITE, Rule, update
@@ -35,8 +33,7 @@ class TrainStep:
         self._arena = executor.arena
         self._arena.lend(compiled.program)
         self._compiled = compiled
-        self._run = compiled.program.run
-        self._end = compiled.end
+        self._program, self._end = compiled.program, compiled.end
         self.outputs = executor.outputs
         self.arguments = executor.arg_dict
         self.scalars = {name: zeros(v.shape, executor._ctx, v.dtype) for name, v in recipe.scalars.items()}
@@ -46,24 +43,16 @@ class TrainStep:
         executor.bind_arrays(compiled)
         for i, output in enumerate(self.outputs):  # of outputs that are no losses
             bind_array(compiled, ("head_grad", i), ones(output.shape, output.context, output.dtype))
-        # Host arrays are fed through NumPy views: the cheapest copy there is.
-        inputs = {n: a for n, a in self.arguments.items() if executor._grad_req[n] == "null"}
-        self._views = {n: (host_view(a), a.shape) for n, a in inputs.items() if a.context.device_type != "gpu"}
 
     def _first_states(self, values: Mapping[str, Value], ctx: Context) -> dict[str, NDArray]:
         return {name: zeros(v.shape, ctx, v.dtype) for name, v in values.items()}
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
-        views = self._views
-        for name, value in feeds.items():
-            if name in views and type(value) is np.ndarray:
-                view, shape = views[name]
-                if value.shape == shape:
-                    view[...] = value
-                    continue
-            self._feed(name, value)
+        return self._advance(feeds)
+
+    def _advance(self, feeds: dict[str, Any]) -> list[NDArray]:
         self._arena.ready = None
-        self._run(0, self._end)
+        run_fed(self._program, self._end, self.arguments, feeds)
         return self.outputs
 
     @property
@@ -76,14 +65,6 @@ class TrainStep:
         check_state(name, state, self.states[name].shape, self.states[name].dtype_name)
         self.states[name] = state
         bind_array(self._compiled, ("aux", name), state)
-
-    def _feed(self, name: str, value: Any) -> None:
-        target = self.arguments.get(name)
-        if target is None:
-            raise GraphError(f"step: there is no argument {name!r}; arguments are {', '.join(self.arguments)}")
-        if tuple(np.shape(value)) != target.shape:
-            raise ShapeError(f"step: {name} is bound with shape {target.shape}, got {tuple(np.shape(value))}")
-        target[:] = value
 
 
 def check_state(name: str, state: NDArray, shape: tuple[int, ...], dtype: str) -> None:

@@ -233,10 +233,12 @@ class Optimizer:
         self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
 
     def _update_count(self, index: Any) -> None:
+        counts, begin, most = self._index_update_count, self.begin_num_update, self.num_update
         for one in index if isinstance(index, (list, tuple)) else [index]:
-            count = self._index_update_count.get(one, self.begin_num_update) + 1
-            self._index_update_count[one] = count
-            self.num_update = max(count, self.num_update)
+            counts[one] = count = counts.get(one, begin) + 1
+            if count > most:
+                most = count
+        self.num_update = most
 
     def _factor(self, index: Any, factors: Mapping[Any, float], attribute: str) -> float:
         if index in self.param_dict:

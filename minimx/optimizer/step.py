@@ -74,7 +74,7 @@ class OptimizerStep(TrainStep):
         optimizer = self.optimizer
         if self._seen is not None and self._seen == self._steering():
             optimizer._update_count(self._order)
-            return super().__call__(**feeds)
+            return self._advance(feeds)
         for name, index in self._indices.items():
             optimizer._update_count(index)
             for key, number in optimizer.numbers(index).items():
@@ -83,7 +83,7 @@ class OptimizerStep(TrainStep):
                     self._numbers[place][:] = self._written[place] = number
         if self._is_steady:
             self._seen = copy.deepcopy(self._steering())
-        return super().__call__(**feeds)
+        return self._advance(feeds)
 
     @property
     def _is_steady(self) -> bool:

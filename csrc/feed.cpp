@@ -1,0 +1,142 @@
+// A step of a program: what Python gives is copied into the program's arrays and the calls run, in one crossing.
+#include <cstring>
+#include <vector>
+
+#include "array.h"
+#include "device.h"
+#include "program.h"
+
+namespace minimx {
+
+namespace {
+
+// What NumPy calls an element type in a buffer's format; 0 for those it does not have.
+char format_of(int64_t dtype) {
+  switch (dtype) {
+    case kFloat32:
+      return 'f';
+    case kFloat64:
+      return 'd';
+    case kFloat16:
+      return 'e';
+    case kUint8:
+      return 'B';
+    case kInt8:
+      return 'b';
+    case kInt32:
+      return 'i';
+    case kInt64:
+      return 'l';
+    case kBool:
+      return '?';
+    default:
+      return 0;
+  }
+}
+
+bool has_shape(const Py_buffer& buffer, PyObject* shape) {
+  if (buffer.ndim != PyTuple_GET_SIZE(shape)) return false;
+  for (int i = 0; i < buffer.ndim; ++i)
+    if (PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) != buffer.shape[i]) return false;
+  return true;
+}
+
+// The copies of one step. Owns what it reads from until they are made.
+class Feeds {
+ public:
+  ~Feeds() {
+    for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
+  }
+
+  // False where bytes cannot simply be copied: another shape or type, no memory of the host's.
+  bool add(const Array& target, PyObject* value) {
+    if (target.storage->device().type != "cpu") return false;
+    if (is_array(value)) {
+      const Array& from = *as_array(value);
+      if (from.dtype != target.dtype || from.storage->device().type != "cpu") return false;
+      if (PyObject_RichCompareBool(from.shape, target.shape, Py_EQ) != 1) return false;
+      copies_.push_back({&target, from.data()});
+      return true;
+    }
+    if (!PyObject_CheckBuffer(value)) return false;
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(value, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) {
+      PyErr_Clear();
+      return false;
+    }
+    buffers_.push_back(buffer);
+    const char wanted = format_of(target.dtype);
+    if (!buffer.format || buffer.format[0] != wanted || buffer.format[1] || !has_shape(buffer, target.shape))
+      return false;
+    copies_.push_back({&target, buffer.buf});
+    return true;
+  }
+
+  void copy() const {
+    for (const auto& [target, from] : copies_) {
+      std::memmove(target->data(), from, target->size * item_size(target->dtype));
+      target->storage->touch();
+    }
+  }
+
+ private:
+  struct Copy {
+    const Array* target;
+    const void* from;
+  };
+  std::vector<Copy> copies_;
+  std::vector<Py_buffer> buffers_;
+};
+
+// step(program, first, last, arrays, feeds): copies the feeds, by name, and runs the calls. When some cannot be copied
+// just so, a list of their names comes back and no call has run.
+PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 5 || !PyDict_Check(args[3]) || !PyDict_Check(args[4])) {
+    PyErr_SetString(PyExc_TypeError,
+                    "step takes a program, its first and last call, a dict of arrays and one of feeds");
+    return nullptr;
+  }
+  const int first = static_cast<int>(PyLong_AsLong(args[1])), last = static_cast<int>(PyLong_AsLong(args[2]));
+  if (PyErr_Occurred()) return nullptr;
+  PyObject* rest = nullptr;
+  try {
+    const std::shared_ptr<Program> program = bridge.unwrap_program(args[0]);
+    Feeds feeds;
+    PyObject *name, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(args[4], &at, &name, &value);) {
+      PyObject* target = PyDict_GetItem(args[3], name);
+      if (target && is_array(target) && feeds.add(*as_array(target), value)) continue;
+      if (!rest && !(rest = PyList_New(0))) return nullptr;
+      if (PyList_Append(rest, name) != 0) {
+        Py_DECREF(rest);
+        return nullptr;
+      }
+    }
+    PyThreadState* state = PyEval_SaveThread();
+    try {
+      feeds.copy();
+      if (!rest) program->run(first, last);
+    } catch (...) {
+      PyEval_RestoreThread(state);
+      throw;
+    }
+    PyEval_RestoreThread(state);
+  } catch (...) {
+    Py_XDECREF(rest);
+    bridge.raise();
+    return nullptr;
+  }
+  if (rest) return rest;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef functions[] = {
+    {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(step)), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+bool add_feed(PyObject* module) { return PyModule_AddFunctions(module, functions) == 0; }
+
+}  // namespace minimx
