@@ -68,6 +68,30 @@ def test_feeding_wrong_names_and_shapes():
         executor.forward(x=np.zeros((4, 3)))
 
 
+FEEDS = {
+    "as it is": lambda x: x,
+    "another type": lambda x: x.astype("float64"),
+    "integers": lambda x: x.astype("int64"),
+    "big-endian": lambda x: x.astype(">f4"),
+    "columns first": np.asfortranarray,
+    "every other": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "lists": lambda x: x.tolist(),
+    "an NDArray": mx.nd.array,
+    "an NDArray of another type": lambda x: mx.nd.array(x, dtype="float64"),
+    "a buffer": lambda x: memoryview(x),
+}
+
+
+@pytest.mark.parametrize("form", FEEDS)
+@pytest.mark.parametrize("rows", [3, 30000])
+def test_a_feed_may_have_any_form(form, rows):
+    executor = (mx.sym.Variable("x") * 2 + mx.sym.Variable("y")).simple_bind(mx.cpu(), x=(rows, 4), y=(rows, 4))
+    x, y = (np.arange(rows * 4, dtype="float32").reshape(rows, 4) % k for k in (7, 5))
+    for value in (x, x + 1):
+        (out,) = executor.forward(x=FEEDS[form](value), y=y)
+        np.testing.assert_array_equal(out.asnumpy(), value * 2 + y)
+
+
 def test_backward_needs_a_training_forward():
     executor = linear()
     executor.forward()
