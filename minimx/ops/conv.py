@@ -7,7 +7,7 @@ from math import gcd
 
 from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply
-from ..op import Op, product, unify
+from ..op import Op, product, require, unify
 from ..params import Bool, Enum, Int, Shape
 from . import last
 from .linear import emit_gemm
@@ -111,16 +111,9 @@ class _Padded(_Convolving, abstract=True):
             raise ShapeError(f"data must have {len(kernel) + 2} dimensions for a kernel of {len(kernel)}")
         if data is not None and outs[0] is not None and len(outs[0]) == len(data):
             ins[0] = (*unify(ins[0][:1], outs[0][:1], "batch sizes of data and output"), *ins[0][1:])
-        wanted = self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel))
-        try:
-            ins[1] = unify(ins[1], wanted)
-        except ShapeError:
-            raise ShapeError(f"weight must have shape {wanted}") from None
+        require(ins, 1, "weight", self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel)))
         if not p.no_bias:
-            try:
-                ins[2] = unify(ins[2], (p.num_filter,))
-            except ShapeError:
-                raise ShapeError(f"bias must have shape ({p.num_filter},)") from None
+            require(ins, 2, "bias", (p.num_filter,))
 
     def output_shapes(self, p, ins):
         data = self.plain(p, ins[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import ShapeError
 from ..graph import apply, apply_all
-from ..op import Op, product, unify
+from ..op import Op, product, require
 from ..params import Bool, Enum, Int, Shape
 from .conv import convolved
 from .elemwise import F
@@ -150,10 +150,7 @@ class _Convolution(_Deformed, abstract=True):
         }
         for i, name in enumerate(self.input_names(p)):
             if name in wanted:
-                try:
-                    ins[i] = unify(ins[i], wanted[name])
-                except ShapeError:
-                    raise ShapeError(f"{name} must have shape {wanted[name]}") from None
+                require(ins, i, name, wanted[name])
 
     def output_shapes(self, p, ins):
         return [(ins[0][0], p.num_filter, *self.windows(p, ins[0]))]

@@ -6,7 +6,7 @@ import math
 
 from ..base import ShapeError
 from ..graph import apply
-from ..op import Op, product, share_dtype, unify
+from ..op import Op, product, require, share_dtype
 from ..params import Bool, Enum, Float, Int, Shape
 from .conv import convolved
 from .elemwise import F
@@ -78,10 +78,7 @@ class UpSampling(Op):
     def complete_shapes(self, p, ins, outs):
         if p.sample_type == "bilinear":
             side = 2 * p.scale - p.scale % 2
-            try:
-                ins[1] = unify(ins[1], (p.num_filter, 1, side, side))
-            except ShapeError:
-                raise ShapeError(f"weight must have shape {(p.num_filter, 1, side, side)}") from None
+            require(ins, 1, "weight", (p.num_filter, 1, side, side))
 
     def output_shapes(self, p, ins):
         n, c, h, w = image(ins[0])
