@@ -310,28 +310,12 @@ class NDArray(_core.Array):
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        if self.context.key[0] != "cpu" or self.dtype_name == "bfloat16":
-            raise AttributeError("only host memory of a NumPy dtype has an array interface")
-        return {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": np.dtype(self.dtype).str,
-            "data": (self.address, False),
-            "strides": None,
-        }
+        return _interface(self, "cpu", "only host memory of a NumPy dtype has an array interface")
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        if self.context.key[0] != "gpu" or self.dtype_name == "bfloat16":
-            raise AttributeError("only gpu memory of a NumPy dtype has a CUDA array interface")
-        return {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": np.dtype(self.dtype).str,
-            "data": (self.address, False),
-            "strides": None,
-            "stream": 1,
-        }
+        found = _interface(self, "gpu", "only gpu memory of a NumPy dtype has a CUDA array interface")
+        return {**found, "stream": 1}
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
@@ -396,6 +380,19 @@ class NDArray(_core.Array):
         from .. import autograd
 
         autograd.backward([self], None if out_grad is None else [out_grad], retain_graph, train_mode)
+
+
+def _interface(array: NDArray, device: str, refusal: str) -> dict[str, Any]:
+    """What NumPy and CUDA libraries read to share an array's memory."""
+    if array.context.key[0] != device or array.dtype_name == "bfloat16":
+        raise AttributeError(refusal)
+    return {
+        "version": 3,
+        "shape": array.shape,
+        "typestr": np.dtype(array.dtype).str,
+        "data": (array.address, False),
+        "strides": None,
+    }
 
 
 def _forward(name: str) -> Callable:
