@@ -15,7 +15,7 @@ import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -146,6 +146,8 @@ class Build(build_ext):
 
 
 setup(
+    # Only minimx/ is searched: build/ may hold links that lead around in circles.
+    packages=["minimx", *(f"minimx.{name}" for name in find_packages(str(ROOT / "minimx")))],
     ext_modules=[Extension(name, sources=[]) for name in ["minimx._core", *(["minimx._cuda"] if CUDA else [])]],
     cmdclass={"build_ext": Build},
 )

@@ -119,7 +119,15 @@ class MultiFactorScheduler(LRScheduler):
 class _Fading(LRScheduler):
     """A rate that goes from `base_lr` to `final_lr` between the warm-up and `max_update`, and stays there."""
 
-    def __init__(self, max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode):
+    def __init__(
+        self,
+        max_update: int,
+        base_lr: float = 0.01,
+        final_lr: float = 0,
+        warmup_steps: int = 0,
+        warmup_begin_lr: float = 0,
+        warmup_mode: str = "linear",
+    ):
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         if not isinstance(max_update, int) or max_update < 1:
             raise ValueError(f"max_update must be a whole number from 1, got {max_update!r}")
@@ -165,17 +173,6 @@ class PolyScheduler(_Fading):
 
 class CosineScheduler(_Fading):
     """Goes to `final_lr` at `max_update` along half a cosine wave."""
-
-    def __init__(
-        self,
-        max_update: int,
-        base_lr: float = 0.01,
-        final_lr: float = 0,
-        warmup_steps: int = 0,
-        warmup_begin_lr: float = 0,
-        warmup_mode: str = "linear",
-    ):
-        super().__init__(max_update, base_lr, final_lr, warmup_steps, warmup_begin_lr, warmup_mode)
 
     def _rest(self, done: float) -> float:
         return (1 + math.cos(math.pi * done)) / 2

@@ -191,12 +191,13 @@ class Op:
 
 
 def describe(names: Sequence[str], ins: Sequence[tuple[Shape, str | None]]) -> str:
-    def one(shape: Shape) -> str:
-        if shape is None:
-            return "unknown"
-        return "(" + ", ".join("?" if d < 0 else str(d) for d in shape) + ("," if len(shape) == 1 else "") + ")"
+    return ", ".join(f"{n} {shown(s)} {t or ''}".rstrip() for n, (s, t) in zip(names, ins, strict=False)) or "none"
 
-    return ", ".join(f"{n} {one(s)} {t or ''}".rstrip() for n, (s, t) in zip(names, ins, strict=False)) or "none"
+
+def shown(shape: Shape) -> str:
+    if shape is None:
+        return "unknown"
+    return "(" + ", ".join("?" if d < 0 else str(d) for d in shape) + ("," if len(shape) == 1 else "") + ")"
 
 
 def register(op: Op) -> Op:
@@ -233,6 +234,14 @@ def unify(a: Shape, b: Shape, what: str = "shapes") -> Shape:
             raise ShapeError(f"{what} {a} and {b} differ")
         merged.append(x if x >= 0 else y)
     return tuple(merged)
+
+
+def require(ins: list[Shape], at: int, name: str, shape: Shape) -> None:
+    """Fills in an input that must have a certain shape."""
+    try:
+        ins[at] = unify(ins[at], shape)
+    except ShapeError:
+        raise ShapeError(f"{name} must have shape {shown(shape)}") from None
 
 
 def known(shape: Shape) -> bool:

@@ -66,34 +66,30 @@ class RandomOrderAug(SequentialAug):
         return super().__call__(src)
 
 
-class ResizeAug(Augmenter):
-    """Resizes the shorter edge to `size`."""
+class _SizedAug(Augmenter):
+    """To a `size`; `interp` says how pixels are read between those of the image."""
 
-    def __init__(self, size: int, interp: int = 2):
+    def __init__(self, size: Any, interp: int = 2):
         super().__init__(size=size, interp=interp)
         self.size, self.interp = size, interp
+
+
+class ResizeAug(_SizedAug):
+    """Resizes the shorter edge to `size`."""
 
     def __call__(self, src):
         return F.resize_short(src, self.size, self.interp)
 
 
-class ForceResizeAug(Augmenter):
+class ForceResizeAug(_SizedAug):
     """Resizes to `size` (width, height)."""
-
-    def __init__(self, size: Size, interp: int = 2):
-        super().__init__(size=size, interp=interp)
-        self.size, self.interp = size, interp
 
     def __call__(self, src):
         return F.imresize(src, self.size[0], self.size[1], interp=self.interp)
 
 
-class RandomCropAug(Augmenter):
+class RandomCropAug(_SizedAug):
     """Crops a piece of `size` (width, height) anywhere."""
-
-    def __init__(self, size: Size, interp: int = 2):
-        super().__init__(size=size, interp=interp)
-        self.size, self.interp = size, interp
 
     def __call__(self, src):
         return F.random_crop(src, self.size, self.interp)[0]
@@ -115,12 +111,8 @@ class RandomSizedCropAug(Augmenter):
         return F.random_size_crop(src, self.size, self.area, self.ratio, self.interp)[0]
 
 
-class CenterCropAug(Augmenter):
+class CenterCropAug(_SizedAug):
     """Crops the middle to `size` (width, height)."""
-
-    def __init__(self, size: Size, interp: int = 2):
-        super().__init__(size=size, interp=interp)
-        self.size, self.interp = size, interp
 
     def __call__(self, src):
         return F.center_crop(src, self.size, self.interp)[0]

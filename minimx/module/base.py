@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..symbol import Symbol
 from .fit import Fit, extras, listed
 
 DEFAULT_OPTIMIZER_PARAMS = (("learning_rate", 0.01),)
+Given = Mapping[str, NDArray] | None
 
 
 class BaseModule:
@@ -67,40 +69,19 @@ class BaseModule:
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         raise NotImplementedError(f"{type(self).__name__} must define output_shapes")
 
-    def bind(
-        self,
-        data_shapes: Any,
-        label_shapes: Any = None,
-        for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
-        shared_module: Any = None,
-        grad_req: Any = "write",
-    ) -> None:
-        """Makes the memory for batches of the given shapes."""
-        raise NotImplementedError(f"{type(self).__name__} must define bind()")
+    def _bind(self, data_shapes: Any, label_shapes: Any, force: bool, shared_module: Any, grad_req: Any) -> None:
+        """`bind` for shapes that are not bound yet, or bound anew; `for_training` and `inputs_need_grad` are set."""
+        raise NotImplementedError(f"{type(self).__name__} must define bind() or _bind()")
 
-    def init_params(
-        self,
-        initializer: Any = Uniform(0.01),  # noqa: B008  it holds nothing that changes
-        arg_params: Mapping[str, NDArray] | None = None,
-        aux_params: Mapping[str, NDArray] | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
+    def _init_params(
+        self, initializer: Any, args: Given, aux: Given, allow_missing: bool, force: bool, allow_extra: bool
     ) -> None:
-        """Fills the parameters with given values, or by an initializer."""
-        raise NotImplementedError(f"{type(self).__name__} must define init_params()")
+        """`init_params` of a bound module."""
+        raise NotImplementedError(f"{type(self).__name__} must define init_params() or _init_params()")
 
-    def init_optimizer(
-        self,
-        kvstore: Any = "local",
-        optimizer: Any = "sgd",
-        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
-        force_init: bool = False,
-    ) -> None:
-        """Prepares updates."""
-        raise NotImplementedError(f"{type(self).__name__} must define init_optimizer()")
+    def _init_optimizer(self, kvstore: Any, optimizer: Any, optimizer_params: Any, force: bool) -> None:
+        """`init_optimizer` of a module that has parameters."""
+        raise NotImplementedError(f"{type(self).__name__} must define init_optimizer() or _init_optimizer()")
 
     def get_params(self) -> tuple[Params, Params]:
         """Copies of the parameters and auxiliary states on the host."""
@@ -148,6 +129,60 @@ class BaseModule:
         for flag in done:
             if not getattr(self, flag):
                 raise MXNetError(f"{type(self).__name__}: call {first[flag]}() first")
+
+    def bind(
+        self,
+        data_shapes: Any,
+        label_shapes: Any = None,
+        for_training: bool = True,
+        inputs_need_grad: bool = False,
+        force_rebind: bool = False,
+        shared_module: Any = None,
+        grad_req: Any = "write",
+    ) -> None:
+        """Makes the memory for batches of the given shapes."""
+        if self.binded and not force_rebind:
+            self.logger.warning("Already bound, ignoring bind()")
+            return
+        if inputs_need_grad and not for_training:
+            raise ValueError("bind: inputs_need_grad needs for_training")
+        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
+        self._bind(data_shapes, label_shapes, force_rebind, shared_module, grad_req)
+        self.binded = True
+
+    def init_params(
+        self,
+        initializer: Any = Uniform(0.01),  # noqa: B008  it holds nothing that changes
+        arg_params: Mapping[str, NDArray] | None = None,
+        aux_params: Mapping[str, NDArray] | None = None,
+        allow_missing: bool = False,
+        force_init: bool = False,
+        allow_extra: bool = False,
+    ) -> None:
+        """Fills the parameters with given values, or by an initializer."""
+        if self.params_initialized and not force_init:
+            warnings.warn(
+                "Parameters already initialized and force_init=False. init_params call ignored.", stacklevel=2
+            )
+            return
+        self._need("binded")
+        self._init_params(initializer, arg_params, aux_params, allow_missing, force_init, allow_extra)
+        self.params_initialized = True
+
+    def init_optimizer(
+        self,
+        kvstore: Any = "local",
+        optimizer: Any = "sgd",
+        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
+        force_init: bool = False,
+    ) -> None:
+        """Prepares updates."""
+        self._need("binded", "params_initialized")
+        if self.optimizer_initialized and not force_init:
+            self.logger.warning("optimizer already initialized, ignoring...")
+            return
+        self._init_optimizer(kvstore, optimizer, optimizer_params, force_init)
+        self.optimizer_initialized = True
 
     def forward_backward(self, data_batch: Any) -> None:
         """Outputs and gradients for a batch."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,13 +12,12 @@ from .. import ndarray as nd
 from .. import symbol as sym
 from ..base import GraphError
 from ..checkpoint import Params, load_params, write_whole
-from ..initializer import Uniform
 from ..io import DataDesc
 from ..ndarray import NDArray
 from ..optimizer import Updater
 from ..precision import Precision
 from ..symbol import Symbol
-from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
+from .base import BaseModule, Given
 from .module import Module
 
 Generated = tuple[Symbol, Sequence[str], Sequence[str]]
@@ -117,35 +115,16 @@ class BucketingModule(BaseModule):
 
     # ---- binding ----------------------------------------------------------------------------------------------------
 
-    def bind(
-        self,
-        data_shapes: Any,
-        label_shapes: Any = None,
-        for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
-        shared_module: Any = None,
-        grad_req: Any = "write",
-    ) -> None:
+    def _bind(self, data_shapes: Any, label_shapes: Any, force: bool, shared_module: Any, grad_req: Any) -> None:
         """Binds the default bucket; the shapes are its."""
         if shared_module is not None:
             raise ValueError("BucketingModule: shared_module is not supported")
-        if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
-            return
-        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
         self._grad_req = grad_req
         self._default.bind(
-            data_shapes,
-            label_shapes,
-            for_training,
-            inputs_need_grad,
-            force_rebind=force_rebind,
-            grad_req=grad_req,
+            data_shapes, label_shapes, self.for_training, self.inputs_need_grad, force, grad_req=grad_req
         )
         self._buckets = {self._default_bucket_key: self._default}
         self._current, self._current_key = self._default, self._default_bucket_key
-        self.binded = True
 
     def switch_bucket(self, bucket_key: Any, data_shapes: Any, label_shapes: Any = None) -> None:
         """Goes to a bucket, which is bound if it is new."""
@@ -197,26 +176,13 @@ class BucketingModule(BaseModule):
 
     # ---- parameters -------------------------------------------------------------------------------------------------
 
-    def init_params(
-        self,
-        initializer: Any = Uniform(0.01),  # noqa: B008
-        arg_params: Mapping[str, NDArray] | None = None,
-        aux_params: Mapping[str, NDArray] | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
+    def _init_params(
+        self, initializer: Any, args: Given, aux: Given, allow_missing: bool, force: bool, allow_extra: bool
     ) -> None:
-        if self.params_initialized and not force_init:
-            warnings.warn(
-                "Parameters already initialized and force_init=False. init_params call ignored.", stacklevel=2
-            )
-            return
-        self._need("binded")
         self._current._flush()
-        self._default.init_params(initializer, arg_params, aux_params, allow_missing, True, allow_extra)
+        self._default.init_params(initializer, args, aux, allow_missing, True, allow_extra)
         for module in self._buckets.values():
             module.params_initialized = True
-        self.params_initialized = True
 
     def get_params(self) -> tuple[Params, Params]:
         if self._current is not self._default:
@@ -266,23 +232,15 @@ class BucketingModule(BaseModule):
 
     # ---- the optimizer ----------------------------------------------------------------------------------------------
 
-    def init_optimizer(
-        self,
-        kvstore: Any = "local",
-        optimizer: Any = "sgd",
-        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
-        force_init: bool = False,
-    ) -> None:
-        self._need("binded", "params_initialized")
-        if self.optimizer_initialized and not force_init:
-            self.logger.warning("optimizer already initialized, ignoring.")
-            return
+    def _init_optimizer(self, kvstore: Any, optimizer: Any, optimizer_params: Any, force: bool) -> None:
         self._current._flush()
         self._default.init_optimizer(kvstore, optimizer, optimizer_params, force_init=True)
+        self._lend_optimizer()
+
+    def _lend_optimizer(self) -> None:
         for module in self._buckets.values():
             if module is not self._default:
                 module.borrow_optimizer(self._default)
-        self.optimizer_initialized = True
 
     def updaters(self) -> list[Updater]:
         return self._default.updaters()
@@ -295,9 +253,7 @@ class BucketingModule(BaseModule):
     def load_optimizer_states(self, fname: str) -> None:
         """Takes the optimizer's states from a file."""
         self._default.load_optimizer_states(fname)
-        for module in self._buckets.values():
-            if module is not self._default:
-                module.borrow_optimizer(self._default)
+        self._lend_optimizer()
 
     # ---- files ------------------------------------------------------------------------------------------------------
 

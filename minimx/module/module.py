@@ -8,7 +8,6 @@ and backward run at once; the numbers are the same.
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,14 +16,14 @@ from ..base import GraphError, MXNetError
 from ..checkpoint import Params, load_checkpoint, write_whole
 from ..context import Context, cpu
 from ..executor import read_grad_req
-from ..initializer import InitDesc, Uniform
+from ..initializer import InitDesc
 from ..io import DataDesc
 from ..kvstore import create as create_kvstore
 from ..ndarray import NDArray
 from ..optimizer import Optimizer, Updater
 from ..precision import Precision
 from ..symbol import Symbol
-from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
+from .base import BaseModule, Given
 from .inputs import check_inputs, find_labels, match_patterns
 from .replicas import Replicas, groups_of, joined
 from .shapes import Shapes
@@ -175,40 +174,23 @@ class Module(BaseModule):
 
     # ---- binding ----------------------------------------------------------------------------------------------------
 
-    def bind(
-        self,
-        data_shapes: Any,
-        label_shapes: Any = None,
-        for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
-        shared_module: Any = None,
-        grad_req: Any = "write",
-    ) -> None:
-        if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
-            return
-        if inputs_need_grad and not for_training:
-            raise ValueError("bind: inputs_need_grad needs for_training")
+    def _bind(self, data_shapes: Any, label_shapes: Any, force: bool, shared_module: Any, grad_req: Any) -> None:
         if self.binded and self.params_initialized:
             self._given = self.get_params()
         self._unbind()
-        self.for_training = for_training
-        self.inputs_need_grad = inputs_need_grad
         self._reqs = self._requirements(grad_req)
         self._one_program = (  # as far as binding decides it
             len(self._context) == 1
-            and not inputs_need_grad
+            and not self.inputs_need_grad
             and self._group2ctxs[0] is None
             and set(self._reqs.values()) in ({"write"}, {"write", "null"})
         )
         shared = None
         if shared_module is not None:
             shared = shared_module._exec_group_of(self)
-        shapes = Shapes(self._replicas, self._data_names, self._label_names, for_training)
+        shapes = Shapes(self._replicas, self._data_names, self._label_names, self.for_training)
         shapes.begin(data_shapes, label_shapes, shared)
         self._shapes = shapes
-        self.binded = True
         if shared is not None:
             self.params_initialized = shared_module.params_initialized
         elif self._given is not None:
@@ -278,27 +260,15 @@ class Module(BaseModule):
 
     # ---- parameters -------------------------------------------------------------------------------------------------
 
-    def init_params(
-        self,
-        initializer: Any = Uniform(0.01),  # noqa: B008
-        arg_params: Mapping[str, NDArray] | None = None,
-        aux_params: Mapping[str, NDArray] | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
+    def _init_params(
+        self, initializer: Any, args: Given, aux: Given, allow_missing: bool, force: bool, allow_extra: bool
     ) -> None:
-        if self.params_initialized and not force_init:
-            warnings.warn(
-                "Parameters already initialized and force_init=False. init_params call ignored.", stacklevel=2
-            )
-            return
-        self._need("binded")
         self._flush()
         first = self._first
         attributes = self._symbol.attr_dict()
         for given, names, auxiliary in (
-            (arg_params, self._param_names, False),
-            (aux_params, self._aux_names, True),
+            (args, self._param_names, False),
+            (aux, self._aux_names, True),
         ):
             what = "auxiliary state" if auxiliary else "parameter"
             extra = [n for n in given or () if n not in names]
@@ -315,7 +285,6 @@ class Module(BaseModule):
                     first.initialize(InitDesc(name, attributes.get(name)), initializer, auxiliary)
         if self._updates is not None:
             self._updates.copy_to_masters(first)
-        self.params_initialized = True
 
     def get_params(self) -> tuple[Params, Params]:
         if self._given is not None:
@@ -472,17 +441,7 @@ class Module(BaseModule):
 
     # ---- the optimizer ----------------------------------------------------------------------------------------------
 
-    def init_optimizer(
-        self,
-        kvstore: Any = "local",
-        optimizer: Any = "sgd",
-        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
-        force_init: bool = False,
-    ) -> None:
-        self._need("binded", "params_initialized")
-        if self.optimizer_initialized and not force_init:
-            self.logger.warning("optimizer already initialized, ignoring...")
-            return
+    def _init_optimizer(self, kvstore: Any, optimizer: Any, optimizer_params: Any, force: bool) -> None:
         self._flush()
         store = create_kvstore(kvstore or "local")
         if self._compression_params:
@@ -491,9 +450,8 @@ class Module(BaseModule):
         self._updates = Updates(
             make_optimizer(optimizer, optimizer_params, self._symbol, self._param_names, size), store
         )
-        self.optimizer_initialized = True
         if self._preloaded_states is not None:
-            self.load_optimizer_states(self._preloaded_states)
+            self._updates.load(self._preloaded_states)
             self._preloaded_states = None
 
     def updaters(self) -> list[Updater]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import metric as metrics
 from ..checkpoint import Params
-from ..initializer import Uniform
 from ..io import DataDesc
 from ..ndarray import NDArray, array
-from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
+from .base import BaseModule, Given
 from .inputs import described
 
 
@@ -57,29 +56,15 @@ class PythonModule(BaseModule):
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         return self._output_shapes
 
-    def bind(
-        self,
-        data_shapes: Any,
-        label_shapes: Any = None,
-        for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
-        shared_module: Any = None,
-        grad_req: Any = "write",
-    ) -> None:
-        if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
-            return
+    def _bind(self, data_shapes: Any, label_shapes: Any, force: bool, shared_module: Any, grad_req: Any) -> None:
         if grad_req != "write":
             raise ValueError(f"{type(self).__name__}: grad_req must be write, got {grad_req!r}")
-        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
         self._data_shapes = described(data_shapes)
         self._label_shapes = described(label_shapes) or None
         if [d.name for d in self._data_shapes] != self._data_names:
             given = ", ".join(d.name for d in self._data_shapes)
             raise ValueError(f"{type(self).__name__} takes {', '.join(self._data_names)}, but got {given}")
         self._output_shapes = self._compute_output_shapes()
-        self.binded = True
 
     def _compute_output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         """Names and shapes of the outputs, from the bound shapes."""
@@ -88,25 +73,13 @@ class PythonModule(BaseModule):
     def get_params(self) -> tuple[Params, Params]:
         return {}, {}
 
-    def init_params(
-        self,
-        initializer: Any = Uniform(0.01),  # noqa: B008
-        arg_params: Mapping[str, NDArray] | None = None,
-        aux_params: Mapping[str, NDArray] | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
+    def _init_params(
+        self, initializer: Any, args: Given, aux: Given, allow_missing: bool, force: bool, allow_extra: bool
     ) -> None:
-        self.params_initialized = True
+        """There are no parameters."""
 
-    def init_optimizer(
-        self,
-        kvstore: Any = "local",
-        optimizer: Any = "sgd",
-        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
-        force_init: bool = False,
-    ) -> None:
-        self.optimizer_initialized = True
+    def _init_optimizer(self, kvstore: Any, optimizer: Any, optimizer_params: Any, force: bool) -> None:
+        """There is nothing to update."""
 
     def update(self) -> None:
         """There is nothing to update."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..base import MXNetError
 from ..checkpoint import Params
-from ..initializer import Uniform
 from ..io import DataBatch, DataDesc
-from ..ndarray import NDArray
 from ..optimizer import Updater
-from .base import DEFAULT_OPTIMIZER_PARAMS, BaseModule
+from .base import BaseModule, Given
 from .inputs import described
 
 
@@ -64,25 +61,10 @@ class SequentialModule(BaseModule):
     def output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
         return self._ends()[1].output_shapes
 
-    def bind(
-        self,
-        data_shapes: Any,
-        label_shapes: Any = None,
-        for_training: bool = True,
-        inputs_need_grad: bool = False,
-        force_rebind: bool = False,
-        shared_module: Any = None,
-        grad_req: Any = "write",
-    ) -> None:
-        if self.binded and not force_rebind:
-            self.logger.warning("Already bound, ignoring bind()")
-            return
+    def _bind(self, data_shapes: Any, label_shapes: Any, force: bool, shared_module: Any, grad_req: Any) -> None:
         if shared_module is not None:
             raise ValueError("SequentialModule: shared_module is not supported")
-        if inputs_need_grad and not for_training:
-            raise ValueError("bind: inputs_need_grad needs for_training")
         self._ends()
-        self.for_training, self.inputs_need_grad = for_training, inputs_need_grad
         labels = described(label_shapes)
         coming = described(data_shapes)
         taken = False
@@ -97,32 +79,22 @@ class SequentialModule(BaseModule):
             module.bind(
                 coming,
                 labels if takes else None,
-                for_training,
-                inputs_need_grad or (for_training and i > 0),
-                force_rebind,
+                self.for_training,
+                self.inputs_need_grad or (self.for_training and i > 0),
+                force,
                 grad_req=grad_req,
             )
             coming = [DataDesc(name, shape) for name, shape in module.output_shapes]
         self._label_shapes = labels if taken and labels else None
-        self.binded = True
 
     # ---- parameters and the optimizer -------------------------------------------------------------------------------
 
-    def init_params(
-        self,
-        initializer: Any = Uniform(0.01),  # noqa: B008
-        arg_params: Mapping[str, NDArray] | None = None,
-        aux_params: Mapping[str, NDArray] | None = None,
-        allow_missing: bool = False,
-        force_init: bool = False,
-        allow_extra: bool = False,
+    def _init_params(
+        self, initializer: Any, args: Given, aux: Given, allow_missing: bool, force: bool, allow_extra: bool
     ) -> None:
-        if self.params_initialized and not force_init:
-            return
-        self._need("binded")
         for module in self._modules:
             # Each takes its own from what is there for the whole chain.
-            module.init_params(initializer, arg_params, aux_params, allow_missing, force_init, allow_extra=True)
+            module.init_params(initializer, args, aux, allow_missing, force, allow_extra=True)
         owners: dict[str, int] = {}
         for i, module in enumerate(self._modules):
             for names in module.get_params():
@@ -130,10 +102,9 @@ class SequentialModule(BaseModule):
                     if name in owners:
                         raise ValueError(f"modules {owners[name]} and {i} both have a parameter {name!r}")
                     owners[name] = i
-        extra = [n for given in (arg_params, aux_params) for n in given or () if n not in owners]
+        extra = [n for given in (args, aux) for n in given or () if n not in owners]
         if extra and not allow_extra:
             raise ValueError(f"no module has {', '.join(extra)}; pass allow_extra=True if that is meant")
-        self.params_initialized = True
 
     def get_params(self) -> tuple[Params, Params]:
         self._need("binded", "params_initialized")
@@ -149,20 +120,9 @@ class SequentialModule(BaseModule):
         for module in self._modules:
             module.synchronize()
 
-    def init_optimizer(
-        self,
-        kvstore: Any = "local",
-        optimizer: Any = "sgd",
-        optimizer_params: Any = DEFAULT_OPTIMIZER_PARAMS,
-        force_init: bool = False,
-    ) -> None:
-        self._need("binded", "params_initialized")
-        if self.optimizer_initialized and not force_init:
-            self.logger.warning("optimizer already initialized, ignoring.")
-            return
+    def _init_optimizer(self, kvstore: Any, optimizer: Any, optimizer_params: Any, force: bool) -> None:
         for module in self._modules:
-            module.init_optimizer(kvstore, optimizer, optimizer_params, force_init)
-        self.optimizer_initialized = True
+            module.init_optimizer(kvstore, optimizer, optimizer_params, force)
 
     def updaters(self) -> list[Updater]:
         return [updater for module in self._modules for updater in module.updaters()]

@@ -29,48 +29,20 @@ _RESHAPED_LIMIT = 4096
 _reshaped: dict[tuple, tuple[int, ...]] = {}  # (shape, target, reverse) -> new shape
 
 
-def _arithmetic(array_op: str, scalar_op: str) -> Callable:
-    """The method for `self <operator> other`."""
+def _arithmetic(array_op: str, scalar_op: str, in_place: bool = False, reverse: bool = False) -> Callable:
+    """The method for `self <operator> other`, or with `reverse` for `other <operator> self`, when `other` is no NDArray."""
     binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
 
     def method(self, other):
-        result = binary(of_arrays, of_scalar, None, self, other)
-        if result is NotImplemented and _converts(other):
-            return method(self, _operand(other, self))
-        return result
-
-    return method
-
-
-def _reversed(array_op: str, scalar_op: str) -> Callable:
-    """The method for `other <operator> self`, which Python asks for when `other` is no NDArray."""
-    binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
-
-    def method(self, other):
-        result = binary(of_arrays, of_scalar, None, self, other)
-        if result is NotImplemented and _converts(other):
+        result = binary(of_arrays, of_scalar, self if in_place else None, self, other)
+        if result is NotImplemented and isinstance(other, (np.ndarray, np.generic)):
             other = _operand(other, self)
-            return method(self, other) if isinstance(other, float) else binary(of_arrays, None, None, other, self)
+            if reverse and isinstance(other, NDArray):
+                return binary(of_arrays, None, None, other, self)
+            return method(self, other)
         return result
 
     return method
-
-
-def _in_place(array_op: str, scalar_op: str) -> Callable:
-    """The method for `self <operator>= other`."""
-    binary, of_arrays, of_scalar = _core.binary, find(array_op), find(scalar_op)
-
-    def method(self, other):
-        result = binary(of_arrays, of_scalar, self, self, other)
-        if result is NotImplemented and _converts(other):
-            return method(self, _operand(other, self))
-        return result
-
-    return method
-
-
-def _converts(other: Any) -> bool:
-    return isinstance(other, (np.ndarray, np.generic))
 
 
 def _operand(other: np.ndarray | np.generic, like: NDArray) -> Any:
@@ -96,19 +68,19 @@ class NDArray(_core.Array):
 
     __add__ = __radd__ = _arithmetic("broadcast_add", "_plus_scalar")
     __sub__ = _arithmetic("broadcast_sub", "_minus_scalar")
-    __rsub__ = _reversed("broadcast_sub", "_rminus_scalar")
+    __rsub__ = _arithmetic("broadcast_sub", "_rminus_scalar", reverse=True)
     __mul__ = __rmul__ = _arithmetic("broadcast_mul", "_mul_scalar")
     __truediv__ = __div__ = _arithmetic("broadcast_div", "_div_scalar")
-    __rtruediv__ = __rdiv__ = _reversed("broadcast_div", "_rdiv_scalar")
+    __rtruediv__ = __rdiv__ = _arithmetic("broadcast_div", "_rdiv_scalar", reverse=True)
     __mod__ = _arithmetic("broadcast_mod", "_mod_scalar")
-    __rmod__ = _reversed("broadcast_mod", "_rmod_scalar")
+    __rmod__ = _arithmetic("broadcast_mod", "_rmod_scalar", reverse=True)
     __pow__ = _arithmetic("broadcast_power", "_power_scalar")
-    __rpow__ = _reversed("broadcast_power", "_rpower_scalar")
-    __iadd__ = _in_place("broadcast_add", "_plus_scalar")
-    __isub__ = _in_place("broadcast_sub", "_minus_scalar")
-    __imul__ = _in_place("broadcast_mul", "_mul_scalar")
-    __itruediv__ = __idiv__ = _in_place("broadcast_div", "_div_scalar")
-    __imod__ = _in_place("broadcast_mod", "_mod_scalar")
+    __rpow__ = _arithmetic("broadcast_power", "_rpower_scalar", reverse=True)
+    __iadd__ = _arithmetic("broadcast_add", "_plus_scalar", in_place=True)
+    __isub__ = _arithmetic("broadcast_sub", "_minus_scalar", in_place=True)
+    __imul__ = _arithmetic("broadcast_mul", "_mul_scalar", in_place=True)
+    __itruediv__ = __idiv__ = _arithmetic("broadcast_div", "_div_scalar", in_place=True)
+    __imod__ = _arithmetic("broadcast_mod", "_mod_scalar", in_place=True)
     __eq__ = _arithmetic("broadcast_equal", "_equal_scalar")
     __ne__ = _arithmetic("broadcast_not_equal", "_not_equal_scalar")
     __gt__ = _arithmetic("broadcast_greater", "_greater_scalar")
@@ -338,28 +310,12 @@ class NDArray(_core.Array):
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        if self.context.key[0] != "cpu" or self.dtype_name == "bfloat16":
-            raise AttributeError("only host memory of a NumPy dtype has an array interface")
-        return {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": np.dtype(self.dtype).str,
-            "data": (self.address, False),
-            "strides": None,
-        }
+        return _interface(self, "cpu", "only host memory of a NumPy dtype has an array interface")
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        if self.context.key[0] != "gpu" or self.dtype_name == "bfloat16":
-            raise AttributeError("only gpu memory of a NumPy dtype has a CUDA array interface")
-        return {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": np.dtype(self.dtype).str,
-            "data": (self.address, False),
-            "strides": None,
-            "stream": 1,
-        }
+        found = _interface(self, "gpu", "only gpu memory of a NumPy dtype has a CUDA array interface")
+        return {**found, "stream": 1}
 
     def __dlpack__(
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
@@ -424,6 +380,19 @@ class NDArray(_core.Array):
         from .. import autograd
 
         autograd.backward([self], None if out_grad is None else [out_grad], retain_graph, train_mode)
+
+
+def _interface(array: NDArray, device: str, refusal: str) -> dict[str, Any]:
+    """What NumPy and CUDA libraries read to share an array's memory."""
+    if array.context.key[0] != device or array.dtype_name == "bfloat16":
+        raise AttributeError(refusal)
+    return {
+        "version": 3,
+        "shape": array.shape,
+        "typestr": np.dtype(array.dtype).str,
+        "data": (array.address, False),
+        "strides": None,
+    }
 
 
 def _forward(name: str) -> Callable:

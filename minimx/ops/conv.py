@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 
 from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply
-from ..op import Op, product, unify
+from ..op import Op, product, require, unify
 from ..params import Bool, Enum, Int, Shape
 from . import last
 from .linear import emit_gemm
@@ -21,33 +21,47 @@ IMAGES_AT_ONCE = 2 * 1024 * 1024
 LAYOUTS = ("NCW", "NCHW", "NCDHW", "NWC", "NHWC", "NDHWC")
 
 
+KERNEL = Shape(doc="size of the window", min=1)
+STRIDE = Shape((), doc="distance between windows, 1 by default", min=1)
+DILATE = Shape((), doc="distance between the pixels of a window, 1 by default", min=1)
+PAD = Shape((), doc="zeros around the data, 0 by default", min=0)
+
+
+def window_of(p, ndim):
+    """kernel, stride, dilate and pad of so many dimensions, with their defaults."""
+    found = []
+    for name, default in (("kernel", 1), ("stride", 1), ("dilate", 1), ("pad", 0)):
+        value = getattr(p, name) or (default,) * ndim
+        if len(value) != ndim:
+            raise ShapeError(f"{name} must have {ndim} dimensions, got {value}")
+        found.append(value)
+    return found
+
+
 class _Convolving(Op, abstract=True):
     """What all of them are told. Weights are (filters, channels per group, *kernel), those of Deconvolution too."""
 
-    kernel = Shape(doc="size of the window", min=1)
-    stride = Shape((), doc="distance between windows, 1 by default", min=1)
-    dilate = Shape((), doc="distance between the pixels of a window, 1 by default", min=1)
-    pad = Shape((), doc="zeros around the data, 0 by default", min=0)
+    kernel, stride, dilate, pad = KERNEL, STRIDE, DILATE, PAD
     num_group = Int(1, doc="groups of channels that are convolved apart", min=1)
+    in_last: Callable | None = None  # makes of a node one that works on images with their channels last
 
     @staticmethod
     def window(p):
         """kernel, stride, dilate and pad with their defaults."""
-        n = len(p.kernel)
-        if not 1 <= n <= 3:
+        if not 1 <= len(p.kernel) <= 3:
             raise ShapeError(f"kernel must have one to three dimensions, got {p.kernel}")
-        found = [p.kernel]
-        for name, default in (("stride", 1), ("dilate", 1), ("pad", 0)):
-            value = getattr(p, name) or (default,) * n
-            if len(value) != n:
-                raise ShapeError(f"{name} must have {n} dimensions as kernel has, got {value}")
-            found.append(value)
-        return found
+        return window_of(p, len(p.kernel))
 
     @staticmethod
     def own(p):
         """The parameters that the gradients share."""
         return {name: getattr(p, name) for name in _Convolving.params}
+
+    def wants_channels_last(self, node):
+        return self.in_last is not None and last.suits(node)
+
+    def channels_last(self, p, node, moved, plain):
+        return self.in_last(node, moved, plain) if self.wants_channels_last(node) else None
 
 
 def convolved(p, data, window):
@@ -111,16 +125,9 @@ class _Padded(_Convolving, abstract=True):
             raise ShapeError(f"data must have {len(kernel) + 2} dimensions for a kernel of {len(kernel)}")
         if data is not None and outs[0] is not None and len(outs[0]) == len(data):
             ins[0] = (*unify(ins[0][:1], outs[0][:1], "batch sizes of data and output"), *ins[0][1:])
-        wanted = self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel))
-        try:
-            ins[1] = unify(ins[1], wanted)
-        except ShapeError:
-            raise ShapeError(f"weight must have shape {wanted}") from None
+        require(ins, 1, "weight", self.arranged(p, (*self.weight_rows(p, data[1] if data else -1), *kernel)))
         if not p.no_bias:
-            try:
-                ins[2] = unify(ins[2], (p.num_filter,))
-            except ShapeError:
-                raise ShapeError(f"bias must have shape ({p.num_filter},)") from None
+            require(ins, 2, "bias", (p.num_filter,))
 
     def output_shapes(self, p, ins):
         data = self.plain(p, ins[0])
@@ -138,13 +145,11 @@ class Convolution(_Padded):
     dimensions, over all channels or within groups of them."""
 
     takes_riders = True
+    in_last = staticmethod(last.convolution)
     no_bias = Bool(False, doc="leaves the bias out")
 
     def wants_channels_last(self, node):
-        return not self.channels_last_given(node.params) and last.suits(node)
-
-    def channels_last(self, p, node, moved, plain):
-        return last.convolution(node, moved, plain) if self.wants_channels_last(node) else None
+        return not self.channels_last_given(node.params) and super().wants_channels_last(node)
 
     def weight_rows(self, p, channels):
         return p.num_filter, channels // p.num_group if channels >= 0 else -1
@@ -183,17 +188,12 @@ class ScaledConvolution(_Convolving):
 
     name = "_scaled_convolution"
     takes_riders = True
+    in_last = staticmethod(last.convolution)
     inputs = ("data", "weight", "shift", "scale")
 
     def output_shapes(self, p, ins):
         data, weight = ins[:2]
         return [(data[0], weight[0], *convolved(p, data[2:], self.window(p)))]
-
-    def wants_channels_last(self, node):
-        return last.suits(node)
-
-    def channels_last(self, p, node, moved, plain):
-        return last.convolution(node, moved, plain) if last.suits(node) else None
 
     def lower(self, p, node, emit):
         data, weight, shift, scale = node.inputs
@@ -204,6 +204,7 @@ class ConvDataGradient(_Convolving):
     """The gradient of a convolution's data, from that of its output: also the convolution that enlarges."""
 
     name = "_conv_data_gradient"
+    in_last = staticmethod(last.data_gradient)
     inputs = ("grad", "weight")
     shape = Shape(doc="of the data")
 
@@ -221,12 +222,6 @@ class ConvDataGradient(_Convolving):
             apply("_conv_weight_gradient", [grads[0], grad], **self.own(p)),
         ]
 
-    def wants_channels_last(self, node):
-        return last.suits(node)
-
-    def channels_last(self, p, node, moved, plain):
-        return last.data_gradient(node, moved, plain) if last.suits(node) else None
-
     def lower(self, p, node, emit):
         (grad, weight), (out,) = node.inputs, node.outputs
         if sees_everything(p, out.shape):
@@ -242,6 +237,7 @@ class ConvWeightGradient(_Convolving):
     """The gradient of a convolution's weights, from its data and the gradient of its output."""
 
     name = "_conv_weight_gradient"
+    in_last = staticmethod(last.weight_gradient)
     inputs = ("data", "grad")
 
     def output_shapes(self, p, ins):
@@ -257,12 +253,6 @@ class ConvWeightGradient(_Convolving):
             apply("_conv_data_gradient", [grad, grads[0]], shape=data.shape, **self.own(p)),
             apply("Convolution", [data, grads[0]], no_bias=True, num_filter=grad.shape[1], **self.own(p)),
         ]
-
-    def wants_channels_last(self, node):
-        return last.suits(node)
-
-    def channels_last(self, p, node, moved, plain):
-        return last.weight_gradient(node, moved, plain) if last.suits(node) else None
 
     def moves_output(self, node):
         return False

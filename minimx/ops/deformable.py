@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from ..base import ShapeError
 from ..graph import apply, apply_all
-from ..op import Op, product, unify
+from ..op import Op, product, require
 from ..params import Bool, Enum, Int, Shape
-from .conv import convolved
+from .conv import DILATE, KERNEL, PAD, STRIDE, convolved, window_of
 from .elemwise import F
 from .resize import image
 
 
 class _Deformed(Op, abstract=True):
-    kernel = Shape(doc="size of the window", min=1)
-    stride = Shape((), doc="distance between windows, 1 by default", min=1)
-    dilate = Shape((), doc="distance between the pixels of a window, 1 by default", min=1)
-    pad = Shape((), doc="zeros around the data, 0 by default", min=0)
+    kernel, stride, dilate, pad = KERNEL, STRIDE, DILATE, PAD
     num_deformable_group = Int(1, doc="groups of channels that are moved alike", min=1)
-
-    @staticmethod
-    def window(p):
-        """kernel, stride, dilate and pad with their defaults."""
-        found = []
-        for name, default in (("kernel", 1), ("stride", 1), ("dilate", 1), ("pad", 0)):
-            value = getattr(p, name) or (default,) * 2
-            if len(value) != 2:
-                raise ShapeError(f"{name} must have two numbers, got {value}")
-            found.append(value)
-        return found
 
     @staticmethod
     def own(p):
@@ -37,7 +23,7 @@ class _Deformed(Op, abstract=True):
         """Height and width of the output."""
         if image(data)[1] % p.num_deformable_group:
             raise ShapeError(f"{data[1]} channels cannot be cut into {p.num_deformable_group} deformable groups")
-        return convolved(p, data[2:], self.window(p))
+        return convolved(p, data[2:], window_of(p, 2))
 
 
 class _Columns(_Deformed, abstract=True):
@@ -50,7 +36,7 @@ class _Columns(_Deformed, abstract=True):
             "groups": p.num_deformable_group,
             "clamp": int(not p.modulated),
         }
-        for name, value in zip(("kernel", "stride", "dilate", "pad", "out"), [*self.window(p), out], strict=True):
+        for name, value in zip(("kernel", "stride", "dilate", "pad", "out"), [*window_of(p, 2), out], strict=True):
             found[f"{name}_height"], found[f"{name}_width"] = value
         return found
 
@@ -150,10 +136,7 @@ class _Convolution(_Deformed, abstract=True):
         }
         for i, name in enumerate(self.input_names(p)):
             if name in wanted:
-                try:
-                    ins[i] = unify(ins[i], wanted[name])
-                except ShapeError:
-                    raise ShapeError(f"{name} must have shape {wanted[name]}") from None
+                require(ins, i, name, wanted[name])
 
     def output_shapes(self, p, ins):
         return [(ins[0][0], p.num_filter, *self.windows(p, ins[0]))]

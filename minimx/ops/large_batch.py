@@ -8,16 +8,14 @@ from ..graph import Value
 from ..op import Op, same_shape, unify
 from ..params import Bool, Float, Int
 from .elemwise import F, scaled
-from .update import clipped, mixed
+from .update import BETA1, BETA2, CLIP_GRADIENT, EPSILON, LR, RESCALE_GRAD, Stepping, clipped, mixed, with_copy
 
 # ---- LAMB ---------------------------------------------------------------------------------------------------------------
 
 
-class _Phase(Op, abstract=True):
+class _Phase(Stepping, abstract=True):
     """Arrays of the weight's shape, except `scalars`, which have one element."""
 
-    early_updates = True
-    partial_shapes = True
     scalars: ClassVar[tuple[str, ...]] = ()
 
     def complete_shapes(self, p, ins, outs):
@@ -27,9 +25,6 @@ class _Phase(Op, abstract=True):
         same_shape(shapes, outs)
         for i, name in enumerate(names):
             ins[i] = unify(ins[i], (1,)) if name in self.scalars else shapes[0]
-
-    def output_shapes(self, p, ins):
-        return [ins[0]]
 
     def infer_types(self, p, ins, outs):
         """float32 for the states of a half precision weight, one dtype for all otherwise."""
@@ -50,14 +45,13 @@ class LambUpdatePhase1(_Phase):
     name = "lamb_update_phase1"
     inputs: ClassVar[tuple[str, ...]] = ("weight", "grad", "mean", "var")
     mutates = ("mean", "var")
-    beta1 = Float(0.9, doc="how much of mean is kept")
-    beta2 = Float(0.999, doc="how much of var is kept")
-    epsilon = Float(1e-6, doc="keeps the divisor away from 0")
+    beta1, beta2 = BETA1, BETA2
+    epsilon = Float(1e-6, doc=EPSILON.doc)
     t = Int(min=1, doc="the number of this update, counted from 1")
     bias_correction = Bool(True, doc="whether the averages are corrected for having started at 0")
     wd = Float(doc="the factor of the weight that is added to the direction")
-    rescale_grad = Float(1.0, doc="the factor of the gradient")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradient's size; none if it is negative")
+    rescale_grad = RESCALE_GRAD
+    clip_gradient = CLIP_GRADIENT
 
     def step(self, p, weight: Value, grad: Value, mean: Value, var: Value) -> tuple[Value, Value, Value]:
         return self.step_at(p, 1 - p.beta1**p.t, 1 - p.beta2**p.t, weight, grad, mean, var)
@@ -71,16 +65,6 @@ class LambUpdatePhase1(_Phase):
         m, v = (mean / first, var / second) if p.bias_correction else (mean, var)
         return m / (F.sqrt(v) + p.epsilon) + weight * p.wd, mean, var
 
-    def operands(self, node):
-        return node.inputs
-
-    def expand(self, p, node, train):
-        return self.step(p, *self.operands(node))[:1]
-
-    def updates(self, p, node):
-        _, mean, var = self.step(p, *self.operands(node))
-        return {2: mean, 3: var}
-
 
 class MpLambUpdatePhase1(LambUpdatePhase1):
     """`lamb_update_phase1` of a half precision weight with a float32 copy; the direction is float32."""
@@ -91,9 +75,8 @@ class MpLambUpdatePhase1(LambUpdatePhase1):
     def output_type(self, ins):
         return "float32"
 
-    def operands(self, node):
-        weight, grad, mean, var, weight32 = node.inputs
-        return weight32, F.Cast(grad, dtype="float32"), mean, var
+    def step(self, p, weight, grad, mean, var, weight32):
+        return super().step(p, weight32, F.Cast(grad, dtype="float32"), mean, var)
 
 
 class LambUpdatePhase2(_Phase):
@@ -103,20 +86,17 @@ class LambUpdatePhase2(_Phase):
     inputs: ClassVar[tuple[str, ...]] = ("weight", "g", "r1", "r2")
     scalars = ("r1", "r2")
     steered = ("lr",)
-    lr = Float(doc="the learning rate")
+    lr = LR
     lower_bound = Float(-1.0, doc="the lowest r1; none if it is negative")
     upper_bound = Float(-1.0, doc="the highest r1; none if it is negative")
 
-    def step(self, p, weight: Value, g: Value, r1: Value, r2: Value) -> Value:
+    def step(self, p, weight: Value, g: Value, r1: Value, r2: Value) -> tuple[Value, ...]:
         if p.lower_bound >= 0:
             r1 = F._maximum_scalar(r1, scalar=p.lower_bound)
         if p.upper_bound >= 0:
             r1 = F._minimum_scalar(r1, scalar=p.upper_bound)
         ratio = F.where(F.broadcast_logical_and(r1, r2), r1 / r2, F.ones_like(r1))
-        return weight - g * ratio * p.lr
-
-    def expand(self, p, node, train):
-        return [self.step(p, *node.inputs)]
+        return (weight - g * ratio * p.lr,)
 
 
 class MpLambUpdatePhase2(LambUpdatePhase2):
@@ -126,13 +106,8 @@ class MpLambUpdatePhase2(LambUpdatePhase2):
     inputs = ("weight", "g", "r1", "r2", "weight32")
     mutates = ("weight32",)
 
-    def expand(self, p, node, train):
-        weight, *rest, weight32 = node.inputs
-        return [F.Cast(self.step(p, weight32, *rest), dtype=weight.dtype)]
-
-    def updates(self, p, node):
-        _, *rest, weight32 = node.inputs
-        return {4: self.step(p, weight32, *rest)}
+    def step(self, p, weight, g, r1, r2, weight32):
+        return with_copy(super().step(p, weight32, g, r1, r2), weight)
 
 
 # ---- AdamW --------------------------------------------------------------------------------------------------------------
@@ -149,13 +124,11 @@ class AdamwUpdate(_Phase):
     inputs: ClassVar[tuple[str, ...]] = ("weight", "grad", "mean", "var", "rescale_grad")
     scalars = ("rescale_grad",)
     mutates: ClassVar[tuple[str, ...]] = ("mean", "var")
-    lr = Float(doc="the learning rate")
-    beta1 = Float(0.9, doc="how much of mean is kept")
-    beta2 = Float(0.999, doc="how much of var is kept")
-    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    lr = LR
+    beta1, beta2, epsilon = BETA1, BETA2, EPSILON
     wd = Float(0.0, doc="the factor of the weight in the step")
     eta = Float(doc="the factor of the whole step")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradient's size; none if it is negative")
+    clip_gradient = CLIP_GRADIENT
 
     def step(
         self, p, weight: Value, grad: Value, mean: Value, var: Value, rescale: Value
@@ -170,13 +143,6 @@ class AdamwUpdate(_Phase):
             F._where_rows(usable, new_var, var),
         )
 
-    def expand(self, p, node, train):
-        return self.step(p, *node.inputs)[:1]
-
-    def updates(self, p, node):
-        _, mean, var = self.step(p, *node.inputs)
-        return {2: mean, 3: var}
-
 
 class MpAdamwUpdate(AdamwUpdate):
     """`_adamw_update` of a half precision weight with a float32 copy, which is changed in place."""
@@ -186,16 +152,8 @@ class MpAdamwUpdate(AdamwUpdate):
     inputs = ("weight", "grad", "mean", "var", "weight32", "rescale_grad")
     mutates = ("mean", "var", "weight32")
 
-    def _steps(self, p, node):
-        _, grad, mean, var, weight32, rescale = node.inputs
-        return self.step(p, weight32, F.Cast(grad, dtype="float32"), mean, var, rescale)
-
-    def expand(self, p, node, train):
-        return [F.Cast(self._steps(p, node)[0], dtype=node.inputs[0].dtype)]
-
-    def updates(self, p, node):
-        weight, mean, var = self._steps(p, node)
-        return {2: mean, 3: var, 4: weight}
+    def step(self, p, weight, grad, mean, var, weight32, rescale):
+        return with_copy(super().step(p, weight32, F.Cast(grad, dtype="float32"), mean, var, rescale), weight)
 
 
 # ---- LARS and checks ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply
-from ..op import Op, known, product, unify
+from ..op import Op, known, product, require, unify
 from ..params import Bool, Enum, Int, Shape
 
 FORWARD_STYPE = Enum(("default", "csr", "row_sparse"), None, doc="accepted for MXNet's sake; everything is dense")
@@ -133,15 +133,9 @@ class FullyConnected(Op):
             if outs[0] is not None and len(outs[0]) == (2 if p.flatten else len(data)):
                 rows = 1 if p.flatten else len(data) - 1
                 ins[0] = unify(data[:rows], outs[0][:rows], "leading axes of data and output") + data[rows:]
-        try:
-            ins[1] = unify(ins[1], (p.num_hidden, inputs))
-        except ShapeError:
-            raise ShapeError(f"weight must have shape ({p.num_hidden}, {inputs if inputs >= 0 else '?'})") from None
+        require(ins, 1, "weight", (p.num_hidden, inputs))
         if not p.no_bias:
-            try:
-                ins[2] = unify(ins[2], (p.num_hidden,))
-            except ShapeError:
-                raise ShapeError(f"bias must have shape ({p.num_hidden},)") from None
+            require(ins, 2, "bias", (p.num_hidden,))
 
     def output_shapes(self, p, ins):
         if not ins[0]:

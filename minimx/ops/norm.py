@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import ShapeError, TypeInferenceError
 from ..graph import apply, apply_all, apply_op
-from ..op import Op, find, normalize_axis, unify
+from ..op import Op, find, normalize_axis, require, unify
 from ..params import Bool, Float, Int, Text
 from ..passes.lower import HALF
 from ..strided import around
@@ -66,10 +66,7 @@ class BatchNorm(_Normalizing):
         ins[0] = outs[0] = unify(ins[0], outs[0])
         channels = -1 if ins[0] is None else ins[0][normalize_axis(p.axis, len(ins[0]))]
         for i in range(1, 5):
-            try:
-                ins[i] = unify(ins[i], (channels,))
-            except ShapeError:
-                raise ShapeError(f"{self.inputs[i]} must have shape ({channels},)") from None
+            require(ins, i, self.inputs[i], (channels,))
 
     def output_shapes(self, p, ins):
         return [ins[0], ins[1], ins[1]]

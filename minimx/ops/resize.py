@@ -6,9 +6,9 @@ import math
 
 from ..base import ShapeError
 from ..graph import apply
-from ..op import Op, product, share_dtype, unify
+from ..op import Op, product, require, share_dtype
 from ..params import Bool, Enum, Float, Int, Shape
-from .conv import convolved
+from .conv import DILATE, KERNEL, PAD, STRIDE, convolved, window_of
 from .elemwise import F
 
 
@@ -78,10 +78,7 @@ class UpSampling(Op):
     def complete_shapes(self, p, ins, outs):
         if p.sample_type == "bilinear":
             side = 2 * p.scale - p.scale % 2
-            try:
-                ins[1] = unify(ins[1], (p.num_filter, 1, side, side))
-            except ShapeError:
-                raise ShapeError(f"weight must have shape {(p.num_filter, 1, side, side)}") from None
+            require(ins, 1, "weight", (p.num_filter, 1, side, side))
 
     def output_shapes(self, p, ins):
         n, c, h, w = image(ins[0])
@@ -234,28 +231,15 @@ class AdaptiveAverageGradient(Op):
 
 
 class _Columns(Op, abstract=True):
-    kernel = Shape(doc="size of the window", min=1)
-    stride = Shape((), doc="distance between windows, 1 by default", min=1)
-    dilate = Shape((), doc="distance between the pixels of a window, 1 by default", min=1)
-    pad = Shape((), doc="zeros around the data, 0 by default", min=0)
-
-    def window(self, p, size):
-        """kernel, stride, dilate and pad with their defaults."""
-        found = []
-        for name, default in (("kernel", 1), ("stride", 1), ("dilate", 1), ("pad", 0)):
-            value = getattr(p, name) or (default,) * len(size)
-            if len(value) != len(size):
-                raise ShapeError(f"{name} must have {len(size)} dimensions, got {value}")
-            found.append(value)
-        return found
+    kernel, stride, dilate, pad = KERNEL, STRIDE, DILATE, PAD
 
     def windows(self, p, size):
         """How many windows there are along each axis of an image."""
-        return convolved(p, size, self.window(p, size))
+        return convolved(p, size, window_of(p, len(size)))
 
     def args(self, p, planes, size):
         named = {"in": (size, 1), "out": (self.windows(p, size), 1)}
-        for name, value in zip(("kernel", "stride", "dilate", "pad"), self.window(p, size), strict=True):
+        for name, value in zip(("kernel", "stride", "dilate", "pad"), window_of(p, len(size)), strict=True):
             named[name] = (value, 0 if name == "pad" else 1)
         found = {"planes": planes}
         for name, (value, fill) in named.items():

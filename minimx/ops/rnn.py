@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply, apply_all
-from ..op import Op, product, unify
+from ..op import Op, product, require, unify
 from ..params import Bool, Enum, Float, Int, Shape
 from .join import Concat
 
@@ -70,10 +70,7 @@ class RNN(_Recurrent):
         outs[0] = unify(outs[0], (ins[0][0], batch, hidden), "output")
         if ins[0][2] >= 0:
             size = sum(product(s) for kind in pieces(p, ins[0][2]) for s in kind)
-            try:
-                ins[1] = unify(ins[1], (size,))
-            except ShapeError:
-                raise ShapeError(f"parameters must have shape ({size},)") from None
+            require(ins, 1, "parameters", (size,))
 
     def output_shapes(self, p, ins):
         time, batch, _ = ins[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import ITEM_SIZES, ShapeError
 from ..graph import apply, apply_all
-from ..op import Op, normalize_axis, product, unify
+from ..op import Op, normalize_axis, product, require, unify
 from ..params import Bool, Enum, Float, Int
 from .elemwise import F
 
@@ -34,10 +34,7 @@ class _RowNorm(Op, abstract=True):
             return
         count = self.entries(p, ins[0])
         for i in (1, 2):
-            try:
-                ins[i] = unify(ins[i], (count,))
-            except ShapeError:
-                raise ShapeError(f"{self.inputs[i]} must have shape ({count},)") from None
+            require(ins, i, self.inputs[i], (count,))
 
     def output_shapes(self, p, ins):
         statistics, _ = self.rows(p, ins[0])

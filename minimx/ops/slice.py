@@ -83,15 +83,18 @@ def cut_shape(shape, begin, end, step):
     return tuple(n if d >= 0 else -1 for n, d in zip(sizes, shape, strict=True))
 
 
+BEGIN = Shape(doc="first index for each of the leading axes", none=True)
+END = Shape(doc="index after the last, for each of the leading axes", none=True)
+STEP = Shape((), doc="distance of two indices; 1 by default, negative to go backwards", none=True)
+
+
 class Slice(Strided):
     """A part of an array: from begin to end by step along each axis, with Python's rules; None means from or to the edge."""
 
     name = "slice"
     aliases = ("crop",)
     partial_shapes = True
-    begin = Shape(doc="first index for each of the leading axes", none=True)
-    end = Shape(doc="index after the last, for each of the leading axes", none=True)
-    step = Shape((), doc="distance of two indices; 1 by default, negative to go backwards", none=True)
+    begin, end, step = BEGIN, END, STEP
 
     def output_shapes(self, p, ins):
         return [cut_shape(ins[0], p.begin, p.end, p.step)]
@@ -200,9 +203,7 @@ class SliceAssign(Op):
     name = "_slice_assign"
     aliases = ("_crop_assign",)
     inputs = ("lhs", "rhs")
-    begin = Shape(doc="first index for each of the leading axes", none=True)
-    end = Shape(doc="index after the last, for each of the leading axes", none=True)
-    step = Shape((), doc="distance of two indices; 1 by default, negative to go backwards", none=True)
+    begin, end, step = BEGIN, END, STEP
 
     def output_shapes(self, p, ins):
         sizes = cut(ins[0], p.begin, p.end, p.step).shape
@@ -226,9 +227,7 @@ class SliceAssignScalar(Op):
     name = "_slice_assign_scalar"
     aliases = ("_crop_assign_scalar",)
     scalar = Float(0, doc="the number")
-    begin = Shape(doc="first index for each of the leading axes", none=True)
-    end = Shape(doc="index after the last, for each of the leading axes", none=True)
-    step = Shape((), doc="distance of two indices; 1 by default, negative to go backwards", none=True)
+    begin, end, step = BEGIN, END, STEP
 
     def output_shapes(self, p, ins):
         cut(ins[0], p.begin, p.end, p.step)
@@ -310,6 +309,13 @@ class Split(Op, abstract=True):
             take(emit, source, out, Walk((outer, (last - first) * inner), (size * inner, 1), first * inner))
 
 
+def equal_pieces(size, count):
+    """Where each of so many pieces begins, and the size at the end."""
+    if size % count:
+        raise ShapeError(f"an axis of size {size} cannot be cut into {count} equal pieces")
+    return [i * (size // count) for i in range(count + 1)]
+
+
 class SliceChannel(Split):
     """Cuts an axis into equal pieces."""
 
@@ -322,9 +328,7 @@ class SliceChannel(Split):
         return p.num_outputs
 
     def bounds(self, p, size):
-        if size % p.num_outputs:
-            raise ShapeError(f"an axis of size {size} cannot be cut into {p.num_outputs} equal pieces")
-        return [i * (size // p.num_outputs) for i in range(p.num_outputs + 1)]
+        return equal_pieces(size, p.num_outputs)
 
     def complete_shapes(self, p, ins, outs):
         common = None
@@ -352,8 +356,4 @@ class SplitV2(Split):
         return p.sections or len(p.indices)
 
     def bounds(self, p, size):
-        if not p.sections:
-            return [*(min(i, size) for i in p.indices), size]
-        if size % p.sections:
-            raise ShapeError(f"an axis of size {size} cannot be cut into {p.sections} equal pieces")
-        return [i * (size // p.sections) for i in range(p.sections + 1)]
+        return equal_pieces(size, p.sections) if p.sections else [*(min(i, size) for i in p.indices), size]

@@ -10,20 +10,20 @@ from ..op import Op, same_shape
 from ..params import Bool, Float, Int
 from .elemwise import F, scaled
 
+LR = Float(doc="the learning rate")
+RESCALE_GRAD = Float(1.0, doc="the factor of the gradient")
+CLIP_GRADIENT = Float(-1.0, doc="the limit of the rescaled gradient's size; none if it is negative")
+MOMENTUM = Float(0.0, doc="how much of the last step is taken again")
+BETA1 = Float(0.9, doc="how much of mean is kept")
+BETA2 = Float(0.999, doc="how much of var is kept")
+EPSILON = Float(1e-8, doc="keeps the divisor away from 0")
 
-class _Step(Op, abstract=True):
+
+class Stepping(Op, abstract=True):
     """The output is the new weight; the inputs in `mutates` are states and changed in place."""
 
     early_updates = True
     partial_shapes = True
-    steered = ("lr",)
-    param_order = (
-        *("lr", "momentum", "beta1", "beta2", "gamma1", "gamma2", "lamda1", "beta", "epsilon", "t"),
-        *("wd", "rescale_grad", "clip_gradient"),
-    )
-
-    def complete_shapes(self, p, ins, outs):
-        same_shape(ins, outs)
 
     def output_shapes(self, p, ins):
         return [ins[0]]
@@ -40,12 +40,25 @@ class _Step(Op, abstract=True):
         return dict(zip(map(names.index, self.mutates), self.step(p, *node.inputs)[1:], strict=True))
 
 
+class _Step(Stepping, abstract=True):
+    """All arrays have the weight's shape."""
+
+    steered = ("lr",)
+    param_order = (
+        *("lr", "momentum", "beta1", "beta2", "gamma1", "gamma2", "lamda1", "beta", "epsilon", "t"),
+        *("wd", "rescale_grad", "clip_gradient"),
+    )
+
+    def complete_shapes(self, p, ins, outs):
+        same_shape(ins, outs)
+
+
 class Update(_Step, abstract=True):
     inputs: ClassVar[tuple[str, ...]] = ("weight", "grad")
-    lr = Float(doc="the learning rate")
+    lr = LR
     wd = Float(0.0, doc="the factor of the weight that is added to the gradient")
-    rescale_grad = Float(1.0, doc="the factor of the gradient")
-    clip_gradient = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+    rescale_grad = RESCALE_GRAD
+    clip_gradient = CLIP_GRADIENT
 
 
 def clipped(value: Value, limit: float) -> Value:
@@ -74,6 +87,11 @@ def mixed(old: Value, new: Value, keep: float) -> Value:
     return old * keep + new * (1 - keep)
 
 
+def with_copy(step: tuple[Value, ...], weight: Value) -> tuple[Value, ...]:
+    """The step of a float32 copy as that of a half precision weight, whose last state is the copy."""
+    return F.Cast(step[0], dtype=weight.dtype), *step[1:], step[0]
+
+
 # ---- sgd ----------------------------------------------------------------------------------------------------------------
 
 
@@ -90,27 +108,25 @@ class SgdUpdate(_Lazy):
         return (weight - decayed(p, grad, weight) * p.lr,)
 
 
-class _Momentum(_Lazy, abstract=True):
-    momentum = Float(0.0, doc="how much of the last step is taken again")
-
-    def moved(self, p, weight: Value, grad: Value, mom: Value) -> tuple[Value, Value]:
-        mom = mom * p.momentum - decayed(p, grad, weight) * p.lr
-        return weight + mom, mom
-
-
-class SgdMomUpdate(_Momentum):
+class SgdMomUpdate(_Lazy):
     """mom = momentum mom - lr (rescaled gradient + wd weight); weight + mom."""
 
     name = "sgd_mom_update"
     inputs = ("weight", "grad", "mom")
     mutates = ("mom",)
+    momentum = MOMENTUM
 
     def step(self, p, weight, grad, mom):
-        return self.moved(p, weight, grad, mom)
+        mom = mom * p.momentum - decayed(p, grad, weight) * p.lr
+        return weight + mom, mom
 
 
 class _Mixed(_Step, abstract=True):
-    """The form with a float32 copy of a half precision weight, which is the one that learns."""
+    """The form with a float32 copy of a half precision weight: the last state, and the one that learns."""
+
+    def step(self, p, weight, grad, *states):
+        *states, weight32 = states
+        return with_copy(super().step(p, weight32, F.Cast(grad, dtype="float32"), *states), weight)
 
     def infer_types(self, p, ins, outs):
         known = next((t for t in [*ins[:2], *outs] if t), None)
@@ -126,21 +142,13 @@ class MpSgdUpdate(_Mixed, SgdUpdate):
     inputs = ("weight", "grad", "weight32")
     mutates = ("weight32",)
 
-    def step(self, p, weight, grad, weight32):
-        new = SgdUpdate.step(self, p, weight32, F.Cast(grad, dtype="float32"))[0]
-        return F.Cast(new, dtype=weight.dtype), new
 
-
-class MpSgdMomUpdate(_Mixed, _Momentum):
+class MpSgdMomUpdate(_Mixed, SgdMomUpdate):
     """`sgd_mom_update` of a half precision weight with a float32 copy."""
 
     name = "mp_sgd_mom_update"
     inputs = ("weight", "grad", "mom", "weight32")
     mutates = ("mom", "weight32")
-
-    def step(self, p, weight, grad, mom, weight32):
-        new, mom = self.moved(p, weight32, F.Cast(grad, dtype="float32"), mom)
-        return F.Cast(new, dtype=weight.dtype), mom, new
 
 
 class NagMomUpdate(Update):
@@ -150,17 +158,14 @@ class NagMomUpdate(Update):
     """
 
     name = "nag_mom_update"
-    inputs: ClassVar[tuple[str, ...]] = ("weight", "grad", "mom")
-    mutates: ClassVar[tuple[str, ...]] = ("mom",)
-    momentum = Float(0.0, doc="how much of the last step is taken again")
+    inputs = ("weight", "grad", "mom")
+    mutates = ("mom",)
+    momentum = MOMENTUM
 
-    def moved(self, p, weight: Value, grad: Value, mom: Value) -> tuple[Value, Value]:
+    def step(self, p, weight, grad, mom):
         mom = mom * p.momentum
         new = weight - mom + (mom - decayed(p, grad, weight) * p.lr) * (1 + p.momentum)
         return new, mom - decayed(p, grad, new) * p.lr
-
-    def step(self, p, weight, grad, mom):
-        return self.moved(p, weight, grad, mom)
 
 
 class MpNagMomUpdate(_Mixed, NagMomUpdate):
@@ -169,10 +174,6 @@ class MpNagMomUpdate(_Mixed, NagMomUpdate):
     name = "mp_nag_mom_update"
     inputs = ("weight", "grad", "mom", "weight32")
     mutates = ("mom", "weight32")
-
-    def step(self, p, weight, grad, mom, weight32):
-        new, mom = self.moved(p, weight32, F.Cast(grad, dtype="float32"), mom)
-        return F.Cast(new, dtype=weight.dtype), mom, new
 
 
 # ---- signs --------------------------------------------------------------------------------------------------------------
@@ -210,9 +211,7 @@ class AdamUpdate(_Lazy):
     name = "adam_update"
     inputs = ("weight", "grad", "mean", "var")
     mutates = ("mean", "var")
-    beta1 = Float(0.9, doc="how much of mean is kept")
-    beta2 = Float(0.999, doc="how much of var is kept")
-    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    beta1, beta2, epsilon = BETA1, BETA2, EPSILON
 
     def step(self, p, weight, grad, mean, var):
         grad = decayed_and_clipped(p, grad, weight, p.clip_gradient)
@@ -222,7 +221,7 @@ class AdamUpdate(_Lazy):
 
 class _RmsProp(Update, abstract=True):
     gamma1 = Float(0.95, doc="how much of the moving averages is kept")
-    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    epsilon = EPSILON
     clip_weights = Float(-1.0, doc="the limit of the weights' size; none if it is negative")
 
 
@@ -279,14 +278,14 @@ class FtmlUpdate(_Step):
     name = "ftml_update"
     inputs = ("weight", "grad", "d", "v", "z")
     mutates = ("d", "v", "z")
-    lr = Float(doc="the learning rate")
+    lr = LR
     t = Int(min=1, doc="the number of this update, counted from 1")
     beta1 = Float(0.6, doc="how much of z is kept")
     beta2 = Float(0.999, doc="how much of v is kept")
-    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    epsilon = EPSILON
     wd = Float(0.0, doc="the factor of the weight that is added to the gradient")
-    rescale_grad = Float(1.0, doc="the factor of the gradient")
-    clip_grad = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+    rescale_grad = RESCALE_GRAD
+    clip_grad = CLIP_GRADIENT
 
     def step(self, p, weight, grad, d, v, z):
         return self.step_at(p, 1 - p.beta1**p.t, 1 - p.beta2**p.t, weight, grad, d, v, z)
@@ -300,17 +299,17 @@ class FtmlUpdate(_Step):
         return -z / new_d, new_d, v, z
 
 
-class GroupAdagradUpdate(Op):
+class GroupAdagradUpdate(Stepping):
     """AdaGrad with one history for each row: the mean of the squares of its gradients, added up."""
 
     name = "_contrib_group_adagrad_update"
     inputs = ("weight", "grad", "history")
     mutates = ("history",)
-    early_updates = True
+    partial_shapes = False
     steered = ("lr",)
-    lr = Float(doc="the learning rate")
-    rescale_grad = Float(1.0, doc="the factor of the gradient")
-    clip_gradient = Float(-1.0, doc="the limit of the gradient's size; none if it is negative")
+    lr = LR
+    rescale_grad = RESCALE_GRAD
+    clip_gradient = CLIP_GRADIENT
     epsilon = Float(1e-5, doc="keeps the divisor away from 0")
 
     def output_shapes(self, p, ins):
@@ -329,9 +328,3 @@ class GroupAdagradUpdate(Op):
         history = history + F.Reshape(squares, shape=history.shape)
         scale = F.rsqrt(F.Reshape(history, shape=rows) + p.epsilon)
         return weight - grad * scale * p.lr, history
-
-    def expand(self, p, node, train):
-        return self.step(p, *node.inputs)[:1]
-
-    def updates(self, p, node):
-        return {2: self.step(p, *node.inputs)[1]}

@@ -10,8 +10,20 @@ from ..graph import Value
 from ..op import Op, find, same_shape, unify
 from ..params import Bool, Float, Floats, Int, Shape
 from .elemwise import F
-from .large_batch import AdamwUpdate, LambUpdatePhase1, LambUpdatePhase2
-from .update import MpSgdMomUpdate, MpSgdUpdate, SgdMomUpdate, SgdUpdate
+from .large_batch import AdamwUpdate, LambUpdatePhase1, LambUpdatePhase2, MpAdamwUpdate
+from .update import (
+    BETA1,
+    BETA2,
+    CLIP_GRADIENT,
+    EPSILON,
+    MOMENTUM,
+    RESCALE_GRAD,
+    MpSgdMomUpdate,
+    MpSgdUpdate,
+    SgdMomUpdate,
+    SgdUpdate,
+    with_copy,
+)
 
 
 class _Multi(Op, abstract=True):
@@ -97,8 +109,8 @@ def part(given: dict[str, Any], op: Op) -> dict[str, Any]:
 
 class _SgdOfMany(_Multi, abstract=True):
     single: ClassVar[type[Any]] = SgdUpdate
-    rescale_grad = Float(1.0, doc="the factor of the gradients")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
+    rescale_grad = RESCALE_GRAD
+    clip_gradient = CLIP_GRADIENT
     num_weights = Int(1, min=1, doc="the number of weights")
 
     def __init_subclass__(cls, **options: Any):
@@ -133,7 +145,7 @@ class MultiSgdMomUpdate(_MultiSgd):
 
     name = "multi_sgd_mom_update"
     single = SgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
+    momentum = MOMENTUM
 
 
 class MultiMpSgdUpdate(_MultiSgd):
@@ -148,7 +160,7 @@ class MultiMpSgdMomUpdate(_MultiSgd):
 
     name = "multi_mp_sgd_mom_update"
     single = MpSgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
+    momentum = MOMENTUM
 
 
 class _Preloaded(_SgdOfMany, abstract=True):
@@ -185,7 +197,7 @@ class PreloadedMultiSgdMomUpdate(_Preloaded):
 
     name = "preloaded_multi_sgd_mom_update"
     single = SgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
+    momentum = MOMENTUM
 
 
 class PreloadedMultiMpSgdUpdate(_Preloaded):
@@ -200,43 +212,34 @@ class PreloadedMultiMpSgdMomUpdate(_Preloaded):
 
     name = "preloaded_multi_mp_sgd_mom_update"
     single = MpSgdMomUpdate
-    momentum = Float(0.0, doc="how much of the last step is taken again")
+    momentum = MOMENTUM
 
 
 # ---- adamw and lamb -----------------------------------------------------------------------------------------------------
-
-
-def with_copy(step: tuple[Value, ...], weight: Value) -> tuple[Value, ...]:
-    """The step of a float32 copy as that of a half precision weight, whose last state is the copy."""
-    return F.Cast(step[0], dtype=weight.dtype), *step[1:], step[0]
 
 
 class MultiAdamwUpdate(_Multi):
     """`_adamw_update` of several weights; the last array is the factor of all gradients."""
 
     name = "_multi_adamw_update"
+    single: ClassVar[type[Any]] = AdamwUpdate
     each = ("weight", "grad", "mean", "var")
     changed = ("mean", "var")
     tail = ("rescale_grad",)
     lrs = Floats(doc="the learning rate of each weight")
-    beta1 = Float(0.9, doc="how much of mean is kept")
-    beta2 = Float(0.999, doc="how much of var is kept")
-    epsilon = Float(1e-8, doc="keeps the divisor away from 0")
+    beta1, beta2, epsilon = BETA1, BETA2, EPSILON
     wds = Floats(doc="the weight decay of each weight")
     etas = Floats(doc="the factor of each weight's whole step")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
+    clip_gradient = CLIP_GRADIENT
     num_weights = Int(1, min=1, doc="the number of weights")
 
     def numbers(self, p):
         return ("lrs", "wds", "etas")
 
     def step(self, p, i, arrays, tail):
-        op: Any = find(AdamwUpdate.name)
-        single = op.parse({**part(p._asdict(), op), "lr": p.lrs[i], "wd": p.wds[i], "eta": p.etas[i]})
-        weight, grad, mean, var, *copy = arrays
-        if not copy:
-            return op.step(single, weight, grad, mean, var, one(tail[0], 0, weight.dtype))
-        return with_copy(op.step(single, copy[0], F.Cast(grad, dtype="float32"), mean, var, tail[0]), weight)
+        op: Any = find(self.single.name)
+        given = {**part(p._asdict(), op), "lr": p.lrs[i], "wd": p.wds[i], "eta": p.etas[i]}
+        return op.step(op.parse(given), *arrays, one(tail[0], 0, arrays[-1].dtype))
 
     def complete_shapes(self, p, ins, outs):
         super().complete_shapes(p, ins, outs)
@@ -247,6 +250,7 @@ class MultiMpAdamwUpdate(MultiAdamwUpdate):
     """`_mp_adamw_update` of several weights; the last array is the factor of all gradients."""
 
     name = "_multi_mp_adamw_update"
+    single = MpAdamwUpdate
     each = ("weight", "grad", "mean", "var", "weight32")
     changed = ("mean", "var", "weight32")
 
@@ -259,14 +263,13 @@ class MultiLambUpdate(_Multi):
     each = ("weight", "grad", "mean", "var")
     changed = ("mean", "var")
     learning_rates = Floats(doc="the learning rate of each weight")
-    beta1 = Float(0.9, doc="how much of mean is kept")
-    beta2 = Float(0.999, doc="how much of var is kept")
-    epsilon = Float(1e-6, doc="keeps the divisor away from 0")
+    beta1, beta2 = BETA1, BETA2
+    epsilon = Float(1e-6, doc=EPSILON.doc)
     wds = Floats(doc="the weight decay of each weight")
-    rescale_grad = Float(1.0, doc="the factor of the gradients")
+    rescale_grad = RESCALE_GRAD
     lower_bound = Float(-1.0, doc="the lowest norm of a weight that counts; none if it is negative")
     upper_bound = Float(-1.0, doc="the highest norm of a weight that counts; none if it is negative")
-    clip_gradient = Float(-1.0, doc="the limit of the rescaled gradients' size; none if it is negative")
+    clip_gradient = CLIP_GRADIENT
     bias_correction = Bool(True, doc="whether the averages are corrected for having started at 0")
     step_count = Shape(min=1, doc="the number of this update of each weight, counted from 1")
     num_tensors = Int(1, min=1, doc="the number of weights")
@@ -283,7 +286,7 @@ class MultiLambUpdate(_Multi):
         grad = F.Cast(grad, dtype=old.dtype) if copy else grad
         g, mean, var = direction.step(direction.parse(part(given, direction)), old, grad, mean, var)
         r1, r2 = F.norm(old), F.norm(g)
-        step = length.step(length.parse(part(given, length)), old, g, r1, r2), mean, var
+        step = *length.step(length.parse(part(given, length)), old, g, r1, r2), mean, var
         return with_copy(step, weight) if copy else step
 
 

@@ -55,7 +55,7 @@ class LAMB(_Corrected):
         bounds = {"lower_bound": self.lower_bound, "upper_bound": self.upper_bound}
         bounds = {name: -1.0 if bound is None else bound for name, bound in bounds.items()}
         p = parameters(second.name, n, self.limit, **bounds)
-        new = second.step(p, weight, direction, length(weight), length(direction))  # type: ignore[attr-defined]
+        (new,) = second.step(p, weight, direction, length(weight), length(direction))  # type: ignore[attr-defined]
         return new, mean, var
 
 

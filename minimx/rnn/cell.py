@@ -17,6 +17,8 @@ from ..symbol import Symbol
 
 Arrays = dict[str, Any]
 Steps = Symbol | list[Symbol]
+Unrolled = tuple[Steps, list[Symbol]]
+Begin = Sequence[Symbol] | None
 
 
 class RNNParams:
@@ -41,6 +43,9 @@ class RNNParams:
 
 class BaseRNNCell:
     """A cell: what its parameters and states are, and what one step computes."""
+
+    # How the names of a gate's weights end; one for each gate that is stacked in a parameter.
+    _gate_names: tuple[str, ...] = ()
 
     def __init__(self, prefix: str = "", params: RNNParams | None = None):
         self._own_params = params is None
@@ -75,11 +80,6 @@ class BaseRNNCell:
     def state_shape(self) -> list[tuple[int, ...]]:
         """The shapes of the states."""
         return [info["shape"] for info in self.state_info]
-
-    @property
-    def _gate_names(self) -> tuple[str, ...]:
-        """How the names of a gate's weights end; one for each gate that is stacked in a parameter."""
-        return ()
 
     def begin_state(self, func: Callable[..., Symbol] | None = None, **kwargs: Any) -> list[Symbol]:
         """Symbols for the states before the first step, made by `func` (mx.sym.zeros); `kwargs` go to it."""
@@ -124,20 +124,23 @@ class BaseRNNCell:
         begin_state: Sequence[Symbol] | None = None,
         layout: str = "NTC",
         merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
+    ) -> Unrolled:
         """The outputs of `length` steps and the last states.
 
         `inputs` is one symbol of all steps in `layout`, or a list of one symbol per step; so are the outputs:
         merge_outputs=True asks for one symbol.
         """
         self.reset()
+        return self._unroll(length, inputs, begin_state, layout, merge_outputs)
+
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
         steps = separated(length, inputs, layout)
-        states = list(self.begin_state() if begin_state is None else begin_state)
+        states = list(self.begin_state() if begin is None else begin)
         outputs = []
         for step in steps:
             output, states = self(step, states)
             outputs.append(output)
-        return arranged(length, outputs, layout, merge_outputs), states
+        return arranged(length, outputs, layout, merge), states
 
     def _get_activation(self, inputs: Symbol, activation: Any, **kwargs: Any) -> Symbol:
         if isinstance(activation, str):
@@ -188,8 +191,79 @@ def _listed(length: int | None, steps: Any) -> list[Symbol]:
 # ---- simple cells --------------------------------------------------------------------------------------------------------
 
 
-class _StackedCell(BaseRNNCell):
-    """A cell of products of the input and of the state, with all gates stacked in one array each."""
+class GatedCell(BaseRNNCell):
+    """A cell whose step is made of two products, one of the input and one of the state, with all gates stacked in each."""
+
+    _activation: Any = "tanh"
+
+    def _products(self, inputs: Symbol, state: Symbol, name: str) -> tuple[Symbol, Symbol]:
+        raise NotImplementedError(f"{type(self).__name__}: _products")
+
+    def _gates(self, stacked: Symbol, name: str) -> Symbol:
+        """The gates of a product apart, as outputs."""
+        return sym.SliceChannel(stacked, num_outputs=len(self._gate_names), name=name)
+
+    def _active(self, x: Symbol, **kwargs: Any) -> Symbol:
+        return self._get_activation(x, self._activation, **kwargs)
+
+    def _next_name(self) -> str:
+        self._counter += 1
+        return f"{self._prefix}t{self._counter}_"
+
+
+class RNNStep(GatedCell):
+    """The simple cell's step: activation(W x + R h)."""
+
+    _gate_names = ("",)
+
+    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
+        name = self._next_name()
+        i2h, h2h = self._products(inputs, states[0], name)
+        output = self._active(i2h + h2h, name=f"{name}out")
+        return output, [output]
+
+
+class LSTMStep(GatedCell):
+    """The step of long short-term memory."""
+
+    _gate_names = ("_i", "_f", "_c", "_o")
+
+    @property
+    def state_info(self) -> list[dict[str, Any]]:
+        return super().state_info * 2
+
+    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
+        name = self._next_name()
+        i2h, h2h = self._products(inputs, states[0], name)
+        gates = self._gates(i2h + h2h, f"{name}slice")
+        keep = sym.Activation(gates[0], act_type="sigmoid", name=f"{name}i")
+        forget = sym.Activation(gates[1], act_type="sigmoid", name=f"{name}f")
+        value = self._active(gates[2], name=f"{name}c")
+        show = sym.Activation(gates[3], act_type="sigmoid", name=f"{name}o")
+        cell = sym._internal._plus(forget * states[1], keep * value, name=f"{name}state")
+        output = sym._internal._mul(show, self._active(cell), name=f"{name}out")
+        return output, [output, cell]
+
+
+class GRUStep(GatedCell):
+    """The gated recurrent unit's step, with the reset gate after the product (as cuDNN has it)."""
+
+    _gate_names = ("_r", "_z", "_o")
+
+    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
+        name, before = self._next_name(), states[0]
+        i2h, h2h = self._products(inputs, before, name)
+        x = self._gates(i2h, f"{name}_i2h_slice")
+        h = self._gates(h2h, f"{name}_h2h_slice")
+        reset = sym.Activation(x[0] + h[0], act_type="sigmoid", name=f"{name}_r_act")
+        update = sym.Activation(x[1] + h[1], act_type="sigmoid", name=f"{name}_z_act")
+        value = self._active(x[2] + reset * h[2], name=f"{name}_h_act")
+        output = sym._internal._plus((1.0 - update) * value, update * before, name=f"{name}out")
+        return output, [output]
+
+
+class _StackedCell(GatedCell):
+    """The products are of matrices."""
 
     def __init__(self, num_hidden: int, prefix: str, params: RNNParams | None, **bias: Any):
         super().__init__(prefix=prefix, params=params)
@@ -209,12 +283,8 @@ class _StackedCell(BaseRNNCell):
             sym.FullyConnected(data=state, weight=self._hW, bias=self._hB, num_hidden=rows, name=f"{name}h2h"),
         )
 
-    def _next_name(self) -> str:
-        self._counter += 1
-        return f"{self._prefix}t{self._counter}_"
 
-
-class RNNCell(_StackedCell):
+class RNNCell(RNNStep, _StackedCell):
     """The simple cell: activation(W x + R h)."""
 
     def __init__(
@@ -223,18 +293,8 @@ class RNNCell(_StackedCell):
         super().__init__(num_hidden, prefix, params)
         self._activation = activation
 
-    @property
-    def _gate_names(self) -> tuple[str, ...]:
-        return ("",)
 
-    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
-        name = self._next_name()
-        i2h, h2h = self._products(inputs, states[0], name)
-        output = self._get_activation(i2h + h2h, self._activation, name=f"{name}out")
-        return output, [output]
-
-
-class LSTMCell(_StackedCell):
+class LSTMCell(LSTMStep, _StackedCell):
     """Long short-term memory. `forget_bias` is what the bias of the forget gate starts with."""
 
     def __init__(
@@ -242,44 +302,12 @@ class LSTMCell(_StackedCell):
     ):
         super().__init__(num_hidden, prefix, params, init=initializer.LSTMBias(forget_bias=forget_bias))
 
-    @property
-    def state_info(self) -> list[dict[str, Any]]:
-        return super().state_info * 2
 
-    @property
-    def _gate_names(self) -> tuple[str, ...]:
-        return ("_i", "_f", "_c", "_o")
-
-    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
-        name = self._next_name()
-        i2h, h2h = self._products(inputs, states[0], name)
-        gates = sym.SliceChannel(i2h + h2h, num_outputs=4, name=f"{name}slice")
-        keep = sym.Activation(gates[0], act_type="sigmoid", name=f"{name}i")
-        forget = sym.Activation(gates[1], act_type="sigmoid", name=f"{name}f")
-        value = sym.Activation(gates[2], act_type="tanh", name=f"{name}c")
-        show = sym.Activation(gates[3], act_type="sigmoid", name=f"{name}o")
-        cell = sym._internal._plus(forget * states[1], keep * value, name=f"{name}state")
-        output = sym._internal._mul(show, sym.Activation(cell, act_type="tanh"), name=f"{name}out")
-        return output, [output, cell]
-
-
-class GRUCell(_StackedCell):
+class GRUCell(GRUStep, _StackedCell):
     """Gated recurrent unit, with the reset gate after the product (as cuDNN has it)."""
 
     def __init__(self, num_hidden: int, prefix: str = "gru_", params: RNNParams | None = None):
         super().__init__(num_hidden, prefix, params)
 
-    @property
-    def _gate_names(self) -> tuple[str, ...]:
-        return ("_r", "_z", "_o")
-
-    def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
-        name, before = self._next_name(), states[0]
-        i2h, h2h = self._products(inputs, before, f"{name}_")
-        x = sym.SliceChannel(i2h, num_outputs=3, name=f"{name}_i2h_slice")
-        h = sym.SliceChannel(h2h, num_outputs=3, name=f"{name}_h2h_slice")
-        reset = sym.Activation(x[0] + h[0], act_type="sigmoid", name=f"{name}_r_act")
-        update = sym.Activation(x[1] + h[1], act_type="sigmoid", name=f"{name}_z_act")
-        value = sym.Activation(x[2] + reset * h[2], act_type="tanh", name=f"{name}_h_act")
-        output = sym._internal._plus((1.0 - update) * value, update * before, name=f"{name}out")
-        return output, [output]
+    def _products(self, inputs: Symbol, state: Symbol, name: str) -> tuple[Symbol, Symbol]:
+        return super()._products(inputs, state, f"{name}_")  # MXNet's names

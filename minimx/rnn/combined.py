@@ -8,7 +8,7 @@ from typing import Any
 from .. import symbol as sym
 from ..base import GraphError
 from ..symbol import Symbol
-from .cell import Arrays, BaseRNNCell, RNNParams, Steps, arranged, separated, time_axis
+from .cell import Arrays, BaseRNNCell, Begin, RNNParams, Unrolled, arranged, separated, time_axis
 
 
 class _Group(BaseRNNCell):
@@ -69,20 +69,12 @@ class SequentialRNNCell(_Group):
             after += new
         return inputs, after
 
-    def unroll(
-        self,
-        length: int,
-        inputs: Any,
-        begin_state: Sequence[Symbol] | None = None,
-        layout: str = "NTC",
-        merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
-        self.reset()
-        shares = self._shares(self.begin_state() if begin_state is None else begin_state)
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
+        shares = self._shares(self.begin_state() if begin is None else begin)
         after: list[Symbol] = []
         for i, (cell, share) in enumerate(zip(self._cells, shares, strict=True)):
-            merge = merge_outputs if i + 1 == len(self._cells) else None
-            inputs, new = cell.unroll(length, inputs, share, layout, merge)
+            last = i + 1 == len(self._cells)
+            inputs, new = cell.unroll(length, inputs, share, layout, merge if last else None)
             after += new
         return inputs, after
 
@@ -101,26 +93,18 @@ class BidirectionalCell(_Group):
     def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
         raise NotImplementedError("a BidirectionalCell cannot be stepped; use unroll")
 
-    def unroll(
-        self,
-        length: int,
-        inputs: Any,
-        begin_state: Sequence[Symbol] | None = None,
-        layout: str = "NTC",
-        merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
-        self.reset()
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
         steps = separated(length, inputs, layout)
         left, right = self._cells
-        shares = self._shares(self.begin_state() if begin_state is None else begin_state)
-        there, there_states = left.unroll(length, steps, shares[0], layout, merge_outputs)
-        back, back_states = right.unroll(length, steps[::-1], shares[1], layout, merge_outputs)
-        if merge_outputs is None:
-            merge_outputs = isinstance(there, Symbol) and isinstance(back, Symbol)
-            if not merge_outputs:
+        shares = self._shares(self.begin_state() if begin is None else begin)
+        there, there_states = left.unroll(length, steps, shares[0], layout, merge)
+        back, back_states = right.unroll(length, steps[::-1], shares[1], layout, merge)
+        if merge is None:
+            merge = isinstance(there, Symbol) and isinstance(back, Symbol)
+            if not merge:
                 there, back = separated(length, there, layout), separated(length, back, layout)
         outputs: Any
-        if merge_outputs:
+        if merge:
             back = sym.reverse(back, axis=time_axis(layout))
             outputs = sym.Concat(there, back, dim=2, name=f"{self._output_prefix}out")
         else:
@@ -145,19 +129,11 @@ class DropoutCell(BaseRNNCell):
             inputs = sym.Dropout(data=inputs, p=self.dropout)
         return inputs, list(states)
 
-    def unroll(
-        self,
-        length: int,
-        inputs: Any,
-        begin_state: Sequence[Symbol] | None = None,
-        layout: str = "NTC",
-        merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
-        self.reset()
-        inputs = arranged(length, inputs, layout, merge_outputs)
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
+        inputs = arranged(length, inputs, layout, merge)
         if isinstance(inputs, Symbol):  # all steps at once
             return self(inputs, [])
-        return super().unroll(length, inputs, begin_state, layout, merge_outputs)
+        return super()._unroll(length, inputs, begin, layout, merge)
 
 
 class ModifierCell(BaseRNNCell):
@@ -242,19 +218,9 @@ class ResidualCell(ModifierCell):
         output, after = self.base_cell(inputs, states)
         return sym.elemwise_add(output, inputs, name=f"{output.name}_plus_residual"), after
 
-    def unroll(
-        self,
-        length: int,
-        inputs: Any,
-        begin_state: Sequence[Symbol] | None = None,
-        layout: str = "NTC",
-        merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
-        self.reset()
-        outputs, states = self._as_itself(
-            lambda: self.base_cell.unroll(length, inputs, begin_state, layout, merge_outputs)
-        )
-        merge = isinstance(outputs, Symbol) if merge_outputs is None else merge_outputs
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
+        outputs, states = self._as_itself(lambda: self.base_cell.unroll(length, inputs, begin, layout, merge))
+        merge = isinstance(outputs, Symbol) if merge is None else merge
         added = arranged(length, inputs, layout, merge)
         if merge:
             return sym.elemwise_add(outputs, added, name=f"{outputs.name}_plus_residual"), states

@@ -12,7 +12,19 @@ from .. import symbol as sym
 from ..base import GraphError, ShapeError
 from ..ops.rnn import MODES
 from ..symbol import Symbol
-from .cell import Arrays, BaseRNNCell, GRUCell, LSTMCell, RNNCell, RNNParams, Steps, arranged, merged, time_axis
+from .cell import (
+    Arrays,
+    BaseRNNCell,
+    Begin,
+    GRUCell,
+    LSTMCell,
+    RNNCell,
+    RNNParams,
+    Unrolled,
+    arranged,
+    merged,
+    time_axis,
+)
 from .combined import BidirectionalCell, DropoutCell, SequentialRNNCell
 
 
@@ -41,6 +53,7 @@ class FusedRNNCell(BaseRNNCell):
         self._num_hidden = num_hidden
         self._num_layers = num_layers
         self._mode = mode
+        self._gate_names = initializer.FusedRNN.gates[mode]
         self._bidirectional = bidirectional
         self._dropout = dropout
         self._get_next_state = get_next_state
@@ -52,14 +65,6 @@ class FusedRNNCell(BaseRNNCell):
     def state_info(self) -> list[dict[str, Any]]:
         shape = (len(self._directions) * self._num_layers, 0, self._num_hidden)
         return [{"shape": shape, "__layout__": "LNC"} for _ in range(2 if self._mode == "lstm" else 1)]
-
-    @property
-    def _gate_names(self) -> tuple[str, ...]:
-        return initializer.FusedRNN.gates[self._mode]
-
-    @property
-    def _num_gates(self) -> int:
-        return len(self._gate_names)
 
     def _pieces(self, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Names and shapes of what the parameter is made of, in its order."""
@@ -76,7 +81,7 @@ class FusedRNNCell(BaseRNNCell):
         args = dict(args)
         whole = args.pop(self._parameter.name)
         hidden, sides = self._num_hidden, len(self._directions)
-        per_unit, rest = divmod(whole.size, sides * hidden * self._num_gates)
+        per_unit, rest = divmod(whole.size, sides * hidden * len(self._gate_names))
         inputs = per_unit - (self._num_layers - 1) * (hidden + sides * hidden + 2) - hidden - 2
         if rest or inputs < 1:
             raise ShapeError(
@@ -104,21 +109,13 @@ class FusedRNNCell(BaseRNNCell):
     def __call__(self, inputs: Symbol, states: Sequence[Symbol]) -> tuple[Symbol, list[Symbol]]:
         raise NotImplementedError("a FusedRNNCell cannot be stepped; use unroll, or unfuse() it")
 
-    def unroll(
-        self,
-        length: int,
-        inputs: Any,
-        begin_state: Sequence[Symbol] | None = None,
-        layout: str = "NTC",
-        merge_outputs: bool | None = None,
-    ) -> tuple[Steps, list[Symbol]]:
-        self.reset()
+    def _unroll(self, length: int, inputs: Any, begin: Begin, layout: str, merge: bool | None) -> Unrolled:
         inputs = merged(length, inputs, layout)
         turned = time_axis(layout) == 1
         if turned:
             warnings.warn("FusedRNNCell: the layout TNC would spare turning inputs and outputs around", stacklevel=2)
             inputs = sym.swapaxes(inputs, dim1=0, dim2=1)
-        states = list(self.begin_state() if begin_state is None else begin_state)
+        states = list(self.begin_state() if begin is None else begin)
         rnn = sym.RNN(
             data=inputs,
             parameters=self._parameter,
@@ -135,7 +132,7 @@ class FusedRNNCell(BaseRNNCell):
         outputs, states = rnn[0], [rnn[i] for i in range(1, len(rnn))]
         if turned:
             outputs = sym.swapaxes(outputs, dim1=0, dim2=1)
-        return arranged(length, outputs, layout, merge_outputs), states
+        return arranged(length, outputs, layout, merge), states
 
     def unfuse(self) -> SequentialRNNCell:
         """The same layers as simple cells, which can be stepped; `unpack_weights` and `pack_weights` carry weights over."""

@@ -64,17 +64,9 @@ def rnn_graph(
         name=f"{prefix}RNN",
         **states,
     )[0]
-    hidden = _masked(hidden, config, masking)
-    if config == "one-to-one":
-        hidden = sym.swapaxes(hidden, dim1=0, dim2=1, name=f"{prefix}swap_post")
-    if loss_output is None:
-        return hidden
-    label = Variable("label")
-    if config == "one-to-one":
-        hidden = sym.reshape(hidden, shape=(-1, 0), reverse=True)
-        label = sym.reshape(label, shape=(-1,))
+    hidden = _masked(hidden, config, masking, f"{prefix}swap_post")
     decode = "decode" if config == "seq-to-one" else f"{prefix}decode"
-    return _decoded(hidden, label, num_decode, loss_output, ignore_label, decode)
+    return _decoded(hidden, config, "label", num_decode, loss_output, ignore_label, decode)
 
 
 def _check(config: str, loss_output: str | None, num_decode: int | None) -> None:
@@ -86,21 +78,36 @@ def _check(config: str, loss_output: str | None, num_decode: int | None) -> None
         raise GraphError("rnn_graph: num_decode (the number of predictions) is missing")
 
 
-def _masked(hidden: Symbol, config: str, masking: bool) -> Symbol:
-    """The last step, or all steps with zeros behind the end of each sequence; (time, batch, hidden) before."""
+def _masked(hidden: Symbol, config: str, masking: bool, name: str) -> Symbol:
+    """From (time, batch, hidden) the last step, or (batch, time, hidden) with zeros behind the end of each sequence."""
+    use: dict[str, Any] = {"use_sequence_length": masking}
     if masking:
-        use = {"sequence_length": Variable("seq.mask"), "use_sequence_length": True}
-        if config == "seq-to-one":
-            return sym.SequenceLast(hidden, name="mask", **use)
-        return sym.SequenceMask(hidden, value=0, name="mask", **use)
+        use["sequence_length"] = Variable("seq.mask")
     if config == "seq-to-one":
-        return sym.SequenceLast(hidden, use_sequence_length=False, name="mask")
-    return sym.identity(hidden, name="mask")
+        return sym.SequenceLast(hidden, name="mask", **use)
+    if masking:
+        hidden = sym.SequenceMask(hidden, value=0, name="mask", **use)
+    else:
+        hidden = sym.identity(hidden, name="mask")
+    return sym.swapaxes(hidden, dim1=0, dim2=1, name=name)
 
 
 def _decoded(
-    hidden: Symbol, label: Symbol, num_decode: int | None, loss_output: str, ignore_label: int, name: str
+    hidden: Symbol,
+    config: str,
+    label_name: str,
+    num_decode: int | None,
+    loss_output: str | None,
+    ignore_label: int,
+    name: str,
 ) -> Symbol:
+    """The predictions with their loss, if there is one."""
+    if loss_output is None:
+        return hidden
+    label = Variable(label_name)
+    if config == "one-to-one":
+        hidden = sym.reshape(hidden, shape=(-1, 0), reverse=True)
+        label = sym.reshape(label, shape=(-1,))
     weight, bias = Variable("cls.weight"), Variable("cls.bias")
     decode = sym.FullyConnected(hidden, weight=weight, bias=bias, num_hidden=num_decode, name=name)
     if loss_output == "softmax":
@@ -222,15 +229,6 @@ def rnn_graph_unroll(
         states += state or ()
     hidden = sym.concat(*steps, dim=0, num_args=seq_len, name=f"{prefix}concat")
     hidden = sym.reshape(hidden, shape=(seq_len, -1, num_hidden), name=f"{prefix}rnn_reshape")
-    hidden = _masked(hidden, config, masking)
-    if config == "one-to-one":
-        hidden = sym.swapaxes(hidden, dim1=0, dim2=1, name=f"{prefix}swap_post")
-    if loss_output is None:
-        result = hidden
-    else:
-        label = Variable(label_name)
-        if config == "one-to-one":
-            hidden = sym.reshape(hidden, shape=(-1, 0), reverse=True)
-            label = sym.reshape(label, shape=(-1,))
-        result = _decoded(hidden, label, num_decode, loss_output, ignore_label, f"{prefix}decode")
+    hidden = _masked(hidden, config, masking, f"{prefix}swap_post")
+    result = _decoded(hidden, config, label_name, num_decode, loss_output, ignore_label, f"{prefix}decode")
     return sym.Group([result, *states]) if output_last_state else result

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases.elemwise import COMPARISONS
 from scipy import special
 
 from minimx import _core
@@ -118,15 +119,7 @@ BINARY = {
     "minimum": np.minimum,
     "hypot": np.hypot,
     "arctan2": np.arctan2,
-    "equal": np.equal,
-    "not_equal": np.not_equal,
-    "greater": np.greater,
-    "greater_equal": np.greater_equal,
-    "lesser": np.less,
-    "lesser_equal": np.less_equal,
-    "logical_and": np.logical_and,
-    "logical_or": np.logical_or,
-    "logical_xor": np.logical_xor,
+    **COMPARISONS,
 }
 DOUBLE_ONLY = (special.erf, special.erfinv, special.gamma, special.gammaln, special.digamma)
 
