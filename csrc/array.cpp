@@ -38,6 +38,21 @@ const TypeName& named(int64_t dtype) {
   return type_names[0];
 }
 
+PyObject* made_of(PyTypeObject* type, StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
+                  PyObject* context) {
+  PyObject* made = type->tp_alloc(type, 0);
+  if (!made) return nullptr;
+  Array* array = as_array(made);
+  new (&array->storage) StoragePtr(std::move(storage));
+  array->offset = offset;
+  array->size = size;
+  array->dtype = dtype;
+  array->shape = Py_NewRef(shape);
+  array->context = Py_NewRef(context);
+  array->entry = nullptr;
+  return made;
+}
+
 PyObject* array_new(PyTypeObject* type, PyObject* args, PyObject*) {
   PyObject *storage = nullptr, *shape = nullptr, *name = nullptr, *context = nullptr;
   long long offset = 0;
@@ -51,17 +66,7 @@ PyObject* array_new(PyTypeObject* type, PyObject* args, PyObject*) {
       PyErr_SetString(PyExc_ValueError, "an array must lie inside its storage");
       return nullptr;
     }
-    PyObject* made = type->tp_alloc(type, 0);
-    if (!made) return nullptr;
-    Array* array = as_array(made);
-    new (&array->storage) StoragePtr(std::move(memory));
-    array->offset = offset;
-    array->size = size;
-    array->dtype = dtype;
-    array->shape = Py_NewRef(shape);
-    array->context = Py_NewRef(context);
-    array->entry = nullptr;
-    return made;
+    return made_of(type, std::move(memory), offset, shape, size, dtype, context);
   } catch (...) {
     bridge.raise();
     return nullptr;
@@ -403,17 +408,7 @@ void store_scalar(double value, int64_t dtype, char* at) {
 
 PyObject* make_array(StoragePtr storage, int64_t offset, PyObject* shape, int64_t size, int64_t dtype,
                      PyObject* context) {
-  PyObject* made = array_class->tp_alloc(array_class, 0);
-  if (!made) return nullptr;
-  Array* array = as_array(made);
-  new (&array->storage) StoragePtr(std::move(storage));
-  array->offset = offset;
-  array->size = size;
-  array->dtype = dtype;
-  array->shape = Py_NewRef(shape);
-  array->context = Py_NewRef(context);
-  array->entry = nullptr;
-  return made;
+  return made_of(array_class, std::move(storage), offset, shape, size, dtype, context);
 }
 
 bool add_arrays(PyObject* module) {

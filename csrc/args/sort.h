@@ -7,6 +7,8 @@
 // need 2048 counts of 4 bytes each. On a gpu scratch holds 2 items for every element of `rows` rows of `padded`
 // elements: the next power of two, for the scratch at least 1024.
 #pragma once
+#include <type_traits>
+
 #include "../kernel.h"
 
 namespace minimx {
@@ -28,36 +30,9 @@ namespace {
 // Rows of an order are sorted as unsigned integers: the element's bits, changed so that they compare as the element
 // does, above its position, which makes all items of a row different.
 template <class T>
-struct OrderKey;
-template <>
-struct OrderKey<float> {
-  using type = uint32_t;
-  static constexpr int bits = 32;
-};
-template <>
-struct OrderKey<double> {
-  using type = uint64_t;
-  static constexpr int bits = 64;
-};
-template <>
-struct OrderKey<int32_t> {
-  using type = uint32_t;
-  static constexpr int bits = 32;
-};
-template <>
-struct OrderKey<int64_t> {
-  using type = uint64_t;
-  static constexpr int bits = 64;
-};
-template <>
-struct OrderKey<int8_t> {
-  using type = uint32_t;
-  static constexpr int bits = 8;
-};
-template <>
-struct OrderKey<uint8_t> {
-  using type = uint32_t;
-  static constexpr int bits = 8;
+struct OrderKey {
+  using type = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  static constexpr int bits = 8 * static_cast<int>(sizeof(T));
 };
 
 }  // namespace
