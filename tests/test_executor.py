@@ -1,5 +1,7 @@
 """Executors: binding, running, gradients, monitors, reshaping, sharing, placement, and what they cost."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -152,6 +154,7 @@ def test_reshape_shares_parameters():
 def test_shared_exec_shares_the_pool():
     first = conv_net().simple_bind(mx.cpu(), data=(8, 3, 9, 9))
     first.forward(is_train=True)
+    gc.collect()  # what earlier tests left must not be freed in between
     used = mx.memory_stats()["used"]
     second = conv_net().simple_bind(mx.cpu(), data=(8, 3, 9, 9), shared_exec=first)
     assert second.grad_dict["conv_weight"].shape == first.arg_dict["conv_weight"].shape  # made when asked for
