@@ -116,7 +116,7 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple(Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types))
+        self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
@@ -204,6 +204,11 @@ class Graph:
     def nodes(self) -> list[Node]:
         return topological(self.roots())
 
+    def halves(self) -> tuple[list[Node], list[Node]]:
+        """The nodes of the forward part, and those that only the backward part needs; together they are `nodes()`."""
+        forward = topological(self.forward_roots())
+        return forward, topological(self.backward_roots(), forward)
+
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
         """The graph whose roots are replaced by what `new` has for them."""
         return dataclasses.replace(
@@ -215,44 +220,43 @@ class Graph:
         )
 
 
-def topological(roots: Iterable[Value]) -> list[Node]:
-    """Every node the roots need, each after its inputs, in depth-first order from the first root."""
+def topological(roots: Iterable[Value], before: Iterable[Node] = ()) -> list[Node]:
+    """Every node the roots need, each after its inputs, in depth-first order from the first root; but none of `before`,
+    which is known with all that it needs."""
     order: list[Node] = []
-    seen: set[Node] = set()
+    begun: set[Node] = set(before)
     for root in roots:
-        if root.node in seen:
-            continue
-        stack = [(root.node, iter(_in_order(root.node)))]
-        seen.add(root.node)
+        stack = [root.node] if root.node not in begun else []
         while stack:
-            node, rest = stack[-1]
-            for value in rest:
-                if value.node not in seen:
-                    seen.add(value.node)
-                    stack.append((value.node, iter(_in_order(value.node))))
-                    break
-            else:
-                order.append(node)
-                stack.pop()
+            node = stack.pop()
+            if node is None:  # stands over a node whose inputs are done
+                order.append(stack.pop())
+            elif node not in begun:
+                begun.add(node)
+                waiting = [v.node for v in node.inputs if v.node not in begun]
+                if not waiting:
+                    order.append(node)
+                    continue
+                waiting.reverse()
+                if len(waiting) > 1:
+                    waiting.sort(key=_late, reverse=True)
+                stack += (node, None, *waiting)
     return order
 
 
-def _in_order(node: Node) -> Sequence[Value]:
-    for value in node.inputs:
-        if value.node.late:
-            return sorted(node.inputs, key=lambda v: v.node.late)
-    return node.inputs
+def _late(node: Node) -> bool:
+    return node.late
 
 
-def rewrite(graph: Graph, change) -> Graph:
+def rewrite(graph: Graph, change, nodes: Iterable[Node] | None = None) -> Graph:
     """A copy of the graph where `change(node, inputs)` has replaced nodes.
 
     `change` sees each node after its inputs were rewritten and returns the values that stand for its outputs, or None to
-    keep the node (rebuilt only when an input changed).
+    keep the node (rebuilt only when an input changed). `nodes` are those of the graph, if the caller has them already.
     """
     new: dict[Value, Value] = {}
-    for node in graph.nodes():
-        inputs = tuple(new.get(v, v) for v in node.inputs)
+    for node in graph.nodes() if nodes is None else nodes:
+        inputs = tuple([new.get(v, v) for v in node.inputs])
         outputs = change(node, inputs)
         if outputs is None:
             if inputs == node.inputs:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
-from ..graph import Graph, Node, Value, apply, made_for, rewrite, topological, with_inputs
+from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
 from ..op import Op
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
@@ -50,13 +50,13 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    forward = set(topological(graph.forward_roots()))
+    forward, backward = graph.halves()
+    nodes = forward + backward
     uses: Counter[Value] = Counter(graph.roots())
-    for node in graph.nodes():
-        uses.update(node.inputs)
+    uses.update(v for node in nodes for v in node.inputs)
     # Values that a rewritten node stands for are used as often as those they replace.
     alone = {v for v, count in uses.items() if count == 1}
-    side = {node: node in forward for node in graph.nodes()}
+    side = dict.fromkeys(forward, True) | dict.fromkeys(backward, False)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
@@ -75,7 +75,7 @@ def ride(graph: Graph) -> Graph:
         empty = [c for c in carriers if c.node.op is not RIDING]
         return [_chain(node, inputs, empty)] if empty and _is_sum(node) else None
 
-    return rewrite(graph, change)
+    return rewrite(graph, change, nodes)
 
 
 def _carries(node: Node) -> bool:

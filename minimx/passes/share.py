@@ -9,21 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..elementwise import Elementwise
-from ..graph import Graph, Node, rewrite, topological, with_inputs
+from ..graph import Graph, Node, rewrite, with_inputs
 
 
 def share(graph: Graph) -> Graph:
-    forward = set(topological(graph.forward_roots()))
+    forward, backward = graph.halves()
+    first_half = set(forward)
     known: dict[Any, Node] = {}
 
     def change(node, inputs):
         if not isinstance(node.op, Elementwise) or node.op.random:
             return None
         types = tuple((v.shape, v.dtype) for v in node.outputs)
-        key = (node.op, node.params, inputs, types, node.device, node in forward)
+        key = (node.op, node.params, inputs, types, node.device, node in first_half)
         first = known.get(key)
         if first is None:
             first = known[key] = node if inputs == node.inputs else with_inputs(node, inputs)
         return first.outputs
 
-    return rewrite(graph, change)
+    return rewrite(graph, change, forward + backward)
