@@ -237,7 +237,7 @@ def unify(a: Shape, b: Shape, what: str = "shapes") -> Shape:
 
 
 def known(shape: Shape) -> bool:
-    return shape is not None and all(d >= 0 for d in shape)
+    return shape is not None and (not shape or min(shape) >= 0)
 
 
 def same_shape(ins: list[Shape], outs: list[Shape]) -> Shape:

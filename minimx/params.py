@@ -262,6 +262,8 @@ def parse_params(op: str, params: dict[str, Param], given: dict[str, Any], where
                 continue
             hint = did_you_mean(name, params) or f"; it has {', '.join(params) or 'none'}"
             raise wrong(f" has no parameter {name!r}{hint}")
+        if value is param.default:
+            continue
         try:
             values[name] = param.parse(value)
         except ValueError:

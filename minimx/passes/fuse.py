@@ -29,11 +29,10 @@ class _Unit:
 
 
 def fuse(graph: Graph) -> Graph:
-    forward, backward = graph.halves()
-    order = forward + backward
+    order, forward = graph.nodes(), set(graph.forward_nodes)
     units = _Units(order)
-    for i, node in enumerate(order):
-        key = (node.outputs[0].shape, group_type(node), i < len(forward), node.device) if _can_join(node) else None
+    for node in order:
+        key = (node.outputs[0].shape, group_type(node), node in forward, node.device) if _can_join(node) else None
         fitting = []
         if key is not None:
             sources = dict.fromkeys([units.of[v.node] for v in node.inputs])

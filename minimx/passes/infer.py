@@ -119,14 +119,15 @@ def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
     ins, outs = list(before_in), list(before_out)
     try:
         op.complete_shapes(p, ins, outs)
-        if all(known(s) or (op.partial_shapes and s is not None) for s in ins):
+        if None not in ins and (op.partial_shapes or all(map(known, ins))):
             outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
         changed = outs != before_out
         found.shapes[node] = outs
-        for (child, index), shape in zip(node.inputs, ins, strict=True):
-            merged = unify(found.shapes[child][index], shape, "shapes")
-            changed |= merged != found.shapes[child][index]
-            found.shapes[child][index] = merged
+        if ins != before_in:
+            for (child, index), shape in zip(node.inputs, ins, strict=True):
+                merged = unify(found.shapes[child][index], shape, "shapes")
+                changed |= merged != found.shapes[child][index]
+                found.shapes[child][index] = merged
         return changed
     except ShapeError as error:
         told = _inputs(found, node, before_in)
@@ -140,6 +141,8 @@ def _infer_dtypes_of(found: Inference, node: SymbolNode) -> bool:
         node.op.infer_types(node.params, ins, outs)
         changed = outs != found.dtypes[node]
         found.dtypes[node] = outs
+        if ins == before_in:
+            return changed
         for (child, index), dtype in zip(node.inputs, ins, strict=True):
             if dtype and not found.dtypes[child][index]:
                 found.dtypes[child][index] = dtype

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, namedtuple
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
@@ -50,21 +51,23 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    forward, backward = graph.halves()
-    nodes = forward + backward
     uses: Counter[Value] = Counter(graph.roots())
-    uses.update(v for node in nodes for v in node.inputs)
+    uses.update(v for node in graph.nodes() for v in node.inputs)
     # Values that a rewritten node stands for are used as often as those they replace.
     alone = {v for v, count in uses.items() if count == 1}
-    side = dict.fromkeys(forward, True) | dict.fromkeys(backward, False)
+    forward = set(graph.forward_nodes)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
+        is_forward = node in forward
         carriers = [
             new
             for old, new in zip(node.inputs, inputs, strict=True)
-            if old in alone and _carries(new.node) and side[old.node] == side[node] and new.node.device == node.device
+            if old in alone
+            and _carries(new.node)
+            and (old.node in forward) == is_forward
+            and new.node.device == node.device
         ]
         if not carriers:
             return None
@@ -75,7 +78,7 @@ def ride(graph: Graph) -> Graph:
         empty = [c for c in carriers if c.node.op is not RIDING]
         return [_chain(node, inputs, empty)] if empty and _is_sum(node) else None
 
-    return rewrite(graph, change, nodes)
+    return rewrite(graph, change)
 
 
 def _carries(node: Node) -> bool:
@@ -125,8 +128,12 @@ def _activation(node: Node) -> int:
     tape, _ = _written(node)
     if len(tape.instructions) != 1 or tape.constants:
         return 0
-    names = {entry[0]: name for name, entry in opcodes().items()}
-    return ACTIVATIONS.get(names[tape.instructions[0][0]], 0)
+    return _activation_opcodes().get(tape.instructions[0][0], 0)
+
+
+@cache
+def _activation_opcodes() -> dict[int, int]:
+    return {opcodes()[name][0]: number for name, number in ACTIVATIONS.items()}
 
 
 def _is_sum(node: Node) -> bool:

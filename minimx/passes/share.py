@@ -13,18 +13,17 @@ from ..graph import Graph, Node, rewrite, with_inputs
 
 
 def share(graph: Graph) -> Graph:
-    forward, backward = graph.halves()
-    first_half = set(forward)
+    forward = set(graph.forward_nodes)
     known: dict[Any, Node] = {}
 
     def change(node, inputs):
         if not isinstance(node.op, Elementwise) or node.op.random:
             return None
         types = tuple((v.shape, v.dtype) for v in node.outputs)
-        key = (node.op, node.params, inputs, types, node.device, node in first_half)
+        key = (node.op, node.params, inputs, types, node.device, node in forward)
         first = known.get(key)
         if first is None:
             first = known[key] = node if inputs == node.inputs else with_inputs(node, inputs)
         return first.outputs
 
-    return rewrite(graph, change, forward + backward)
+    return rewrite(graph, change)
