@@ -17,6 +17,50 @@
 namespace py = pybind11;
 using namespace minimx;
 
+// An argument of a kernel, read by its type: pybind11's own way tries one alternative of the variant after the other,
+// for a dozen arguments of every call.
+template <>
+struct py::detail::type_caster<ArgValue> {
+  PYBIND11_TYPE_CASTER(ArgValue, const_name("int | float | list"));
+
+  bool load(handle source, bool) {
+    PyObject* const object = source.ptr();
+    if (PyFloat_Check(object)) {
+      value = PyFloat_AS_DOUBLE(object);
+    } else if (int64_t integer; read(object, &integer)) {
+      value = integer;
+    } else if (!isinstance<sequence>(source) || isinstance<str>(source)) {
+      return false;
+    } else if (std::vector<int64_t> integers; read(reinterpret_borrow<sequence>(source), &integers)) {
+      value = std::move(integers);
+    } else {
+      make_caster<std::vector<double>> reals;
+      if (!reals.load(source, true)) return false;
+      value = cast_op<std::vector<double>&&>(std::move(reals));
+    }
+    return true;
+  }
+
+ private:
+  static bool read(PyObject* object, int64_t* integer) {
+    if (!PyIndex_Check(object)) return false;
+    *integer = PyLong_AsLongLong(object);
+    if (*integer != -1 || !PyErr_Occurred()) return true;
+    PyErr_Clear();
+    return false;
+  }
+
+  static bool read(const sequence& source, std::vector<int64_t>* integers) {
+    integers->reserve(source.size());
+    for (const handle item : source)
+      if (int64_t integer; read(item.ptr(), &integer))
+        integers->push_back(integer);
+      else
+        return false;
+    return true;
+  }
+};
+
 void bind_image(py::module_& m);
 void bind_recordio(py::module_& m);
 

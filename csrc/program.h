@@ -28,8 +28,8 @@ class Arguments {
 
  private:
   std::vector<uint64_t> bytes_;  // uint64_t for alignment
-  std::deque<std::vector<int64_t>> ints_;
-  std::deque<std::vector<double>> reals_;
+  std::vector<std::vector<int64_t>> ints_;
+  std::vector<std::vector<double>> reals_;
 };
 
 // The generator of one device context: kernels see {seed, step} and derive everything else from their counters.

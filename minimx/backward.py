@@ -6,6 +6,7 @@ compiled into one program, fused and planned like that of a symbol.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from . import _core
 from .compile import compile_graph, link_graph
 from .context import Context
-from .graph import Device, Graph, Node, Value, made_for, rewrite, topological, variable
+from .graph import Device, Graph, Node, Value, made_for, rewrite, variable
 from .op import Op
 from .passes.gradient import backpropagate
 from .tape import Recorded, Variable, array_of, evaluate
@@ -127,8 +128,8 @@ def _compile(order: Sequence[Node], heads: Sequence[Value], seeds: Sequence[Valu
         return made
 
     graph = rewrite(Graph({}, {}, results, [str(i) for i in range(len(results))], _core.is_training()), change)
-    used = {n.name: n.outputs[0] for n in topological(graph.outputs) if n.op is None}
-    graph.arguments = used
+    used = {n.name: n.outputs[0] for n in graph.nodes() if n.op is None}
+    graph = dataclasses.replace(graph, arguments=used)
     slots = [*(("arg", name) for name in used), *(("out", i) for i in range(len(results)))]
     program = link_graph(compile_graph(graph, device), slot_order=slots).program
     return Plan(

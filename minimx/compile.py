@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import os
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from . import _core
 from .context import Context
-from .graph import Device, Graph, Node, topological, variable
+from .graph import Device, Graph, Node, variable
 from .op import Op, Shape
 from .passes.expand import expand
 from .passes.fold import fold
@@ -96,7 +97,7 @@ def compile_symbol(
         graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used)
     else:
         graph = show("infer", infer(heads, shapes, dtypes, output_names))
-        graph.early_updates, _ = state_updates(graph)
+        graph = dataclasses.replace(graph, early_updates=state_updates(graph)[0])
     return link_graph(compile_graph(graph, device, groups, options, keeps=not train), share_with)
 
 
@@ -179,7 +180,7 @@ def compile_eager(
     node = Node(op, params, inputs, types, op.name.lower(), device)
     arguments = {v.node.name: v for v in (*inputs, *numbers.values())}
     graph = Graph(arguments, {}, list(node.outputs), list(op.output_names(params)), train)
-    graph.early_updates, _ = state_updates(graph)  # the others are due after a backward pass
+    graph = dataclasses.replace(graph, early_updates=state_updates(graph)[0])  # others are due after a backward pass
     slots: list[Key] = [("arg", name) for name in arguments] + [("out", i) for i in range(len(types))]
     compiled = link_graph(compile_graph(graph, device), slot_order=slots)
     in_place = _in_place(compiled.lowered.calls, [v.node.name for v in inputs])
@@ -212,10 +213,11 @@ def link(
 ) -> Compiled:
     """The C++ program of planned calls. Kernel names and argument structs are checked here, once."""
     program = _core.Program()
+    devices = {key: _core.device(*key) for key in {b.device for b in lowered.bound.values()} | set(planned.arenas)}
     slots: dict[Key, int] = {}
     for key in slot_order or lowered.bound:
         buffer = lowered.bound[key]
-        device = _core.device(*buffer.device)
+        device = devices[buffer.device]
         slots[key] = program.add_kept(device, buffer.nbytes) if key[0] == "kept" else program.add_bound(device)
     numbers: dict[Buffer, int] = {}
 
@@ -226,7 +228,7 @@ def link(
         if root.bound is not None:
             return slots[root.bound] if offset == 0 else bound_part(root.bound, offset)
         if buffer not in numbers:
-            numbers[buffer] = program.add_arena(_core.device(*root.device), planned.offsets[root] + offset)
+            numbers[buffer] = program.add_arena(devices[root.device], planned.offsets[root] + offset)
         return numbers[buffer]
 
     parts: dict[tuple[Key, int], int] = {}
@@ -239,7 +241,7 @@ def link(
     for call in lowered.calls:
         operands = [slot(b) for b in call.operands()]
         if call.kind == "kernel":
-            program.add_call(_core.device(*call.device), call.kernel, call.args, operands)
+            program.add_call(devices[call.device], call.kernel, call.args, operands)
         elif call.kind == "copy":
             program.add_copy(operands[0], operands[1], call.args["bytes"])
         elif call.kind == "random_step":
@@ -254,7 +256,7 @@ def link(
             program.writes(slots[key])
     for at, call in enumerate(lowered.calls):
         program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
-    program.seal([(_core.device(*d), size) for d, size in planned.arenas.items()], share_with)
+    program.seal([(devices[d], size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 
 
@@ -295,7 +297,7 @@ def describe(result: Any) -> str:
     """What a pass returned, as text for a person."""
     if isinstance(result, Graph):
         lines = []
-        forward = len(topological(result.forward_roots()))
+        forward = len(result.forward_nodes)
         for i, node in enumerate(result.nodes()):
             if i == forward and result.backward_roots():
                 lines.append("  -- backward --")

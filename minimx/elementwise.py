@@ -140,7 +140,7 @@ class Tape:
 
         for i, (opcode, args) in enumerate(self.instructions):
             operands = [number(a) for a in args] + [0] * (3 - len(args))
-            for arg in set(args):
+            for arg in dict.fromkeys(args):
                 if arg.kind == "result" and last_use[arg] == i:
                     free.append(register[arg])
             result = Operand("result", i)

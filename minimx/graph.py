@@ -7,15 +7,13 @@ arithmetic of `Value`); both infer the shapes of what they make at once, so a no
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from .base import ITEM_SIZES
-
-if TYPE_CHECKING:
-    from .op import Op
+from .op import Op, find
 
 Device = tuple[str, int]
 
@@ -100,8 +98,7 @@ def _binary(name: str, scalar_name: str, a: Value, b: Any) -> Value:
 class Node:
     """One application of an operator, or a variable (op is None)."""
 
-    __slots__ = ("op", "params", "inputs", "outputs", "name", "device", "origin", "attrs", "serial", "late")
-    _count = 0
+    __slots__ = ("op", "params", "inputs", "outputs", "name", "device", "origin", "attrs", "late")
 
     def __init__(
         self,
@@ -116,14 +113,12 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple(Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types))
+        self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
         self.late = False  # wanted only just before its reader: a value computed again to spare memory
         self.origin = self  # the node of the user's symbol this one was made for
-        Node._count += 1
-        self.serial = Node._count  # a number that orders nodes by birth, for stable choices
 
     def __repr__(self) -> str:
         op = self.op.name if self.op else "variable"
@@ -137,27 +132,31 @@ def variable(name: str, shape: tuple[int, ...], dtype: str, device: Device | Non
 _creation: list[tuple[Node, str]] = []
 
 
-@contextmanager
-def made_for(origin: Node, suffix: str = "") -> Iterator[None]:
+class made_for:
     """Nodes made inside carry the name, device and origin of `origin`, so that errors and placement know them."""
-    _creation.append((origin, suffix))
-    try:
-        yield
-    finally:
+
+    __slots__ = ("entry",)
+
+    def __init__(self, origin: Node, suffix: str = ""):
+        self.entry = (origin, suffix)
+
+    def __enter__(self) -> None:
+        _creation.append(self.entry)
+
+    def __exit__(self, *error: object) -> None:
         _creation.pop()
 
 
 def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
     """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
-    if name is None:
-        name = f"{_creation[-1][0].name}{_creation[-1][1]}" if _creation else op.name.lower()
-    types = op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name)
-    node = Node(op, params, inputs, types, name)
-    if _creation:
-        origin = _creation[-1][0]
-        node.origin = origin.origin
-        node.device = origin.device
-        node.attrs = origin.attrs
+    ins = [(v.shape, v.dtype) for v in inputs]
+    if not _creation:
+        name = name or op.name.lower()
+        return Node(op, params, inputs, op.infer_outputs(params, ins, name), name)
+    origin, suffix = _creation[-1]
+    name = name or origin.name + suffix
+    node = Node(op, params, inputs, op.infer_outputs(params, ins, name), name, origin.device, origin.attrs)
+    node.origin = origin.origin
     return node
 
 
@@ -168,15 +167,14 @@ def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
 
 def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
     """All outputs of the operator `name` on `inputs`."""
-    from .op import find
-
     op = find(name)
     return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
 
 
-@dataclass
+@dataclass(frozen=True)
 class Graph:
-    """What one compilation works on. Passes return a new Graph and leave nodes they do not change shared."""
+    """What one compilation works on. Passes return a new Graph (or the same, if they changed nothing) and leave nodes they
+    do not change shared."""
 
     arguments: dict[str, Value]
     auxiliary: dict[str, Value]
@@ -201,11 +199,22 @@ class Graph:
     def roots(self) -> list[Value]:
         return [*self.forward_roots(), *self.backward_roots()]
 
+    @cached_property
+    def forward_nodes(self) -> list[Node]:
+        return topological(self.forward_roots())
+
+    @cached_property
+    def backward_nodes(self) -> list[Node]:
+        """Those that only the backward part needs."""
+        return topological(self.backward_roots(), self.forward_nodes)
+
     def nodes(self) -> list[Node]:
-        return topological(self.roots())
+        return self.forward_nodes + self.backward_nodes
 
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
         """The graph whose roots are replaced by what `new` has for them."""
+        if not new:
+            return self
         return dataclasses.replace(
             self,
             outputs=[new.get(v, v) for v in self.outputs],
@@ -215,33 +224,32 @@ class Graph:
         )
 
 
-def topological(roots: Iterable[Value]) -> list[Node]:
-    """Every node the roots need, each after its inputs, in depth-first order from the first root."""
+def topological(roots: Iterable[Value], before: Iterable[Node] = ()) -> list[Node]:
+    """Every node the roots need, each after its inputs, in depth-first order from the first root; but none of `before`,
+    which is known with all that it needs."""
     order: list[Node] = []
-    seen: set[Node] = set()
+    begun: set[Node] = set(before)
     for root in roots:
-        if root.node in seen:
-            continue
-        stack = [(root.node, iter(_in_order(root.node)))]
-        seen.add(root.node)
+        stack: list[Node | None] = [root.node] if root.node not in begun else []
         while stack:
-            node, rest = stack[-1]
-            for value in rest:
-                if value.node not in seen:
-                    seen.add(value.node)
-                    stack.append((value.node, iter(_in_order(value.node))))
-                    break
-            else:
-                order.append(node)
-                stack.pop()
+            node = stack.pop()
+            if node is None:  # stands over a node whose inputs are done
+                order.append(stack.pop())  # type: ignore[arg-type]
+            elif node not in begun:
+                begun.add(node)
+                waiting = [v.node for v in node.inputs if v.node not in begun]
+                if not waiting:
+                    order.append(node)
+                    continue
+                waiting.reverse()
+                if len(waiting) > 1:
+                    waiting.sort(key=_late, reverse=True)
+                stack += (node, None, *waiting)
     return order
 
 
-def _in_order(node: Node) -> Sequence[Value]:
-    for value in node.inputs:
-        if value.node.late:
-            return sorted(node.inputs, key=lambda v: v.node.late)
-    return node.inputs
+def _late(node: Node) -> bool:
+    return node.late
 
 
 def rewrite(graph: Graph, change) -> Graph:
@@ -252,7 +260,7 @@ def rewrite(graph: Graph, change) -> Graph:
     """
     new: dict[Value, Value] = {}
     for node in graph.nodes():
-        inputs = tuple(new.get(v, v) for v in node.inputs)
+        inputs = tuple([new.get(v, v) for v in node.inputs]) if new else node.inputs
         outputs = change(node, inputs)
         if outputs is None:
             if inputs == node.inputs:

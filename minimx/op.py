@@ -107,13 +107,14 @@ class Op:
 
     def infer_types(self, p: Any, ins: list[str | None], outs: list[str | None]) -> None:
         """Fills in dtypes in place, in both directions. By default all inputs and outputs share one."""
-        known = next((t for t in [*ins, *outs] if t), None)
-        if known:
-            for types in (ins, outs):
-                for i, t in enumerate(types):
-                    types[i] = t or known
-                    if t and t != known:
-                        raise TypeInferenceError(f"all operands must have one dtype, got {known} and {t}")
+        told = [t for t in (*ins, *outs) if t]
+        if told:
+            common = told[0]
+            if told.count(common) != len(told):
+                other = next(t for t in told if t != common)
+                raise TypeInferenceError(f"all operands must have one dtype, got {common} and {other}")
+            ins[:] = [common] * len(ins)
+            outs[:] = [common] * len(outs)
 
     def gradient(self, p: Any, node: Node, grads: list[Value | None]) -> Sequence[Value | None]:
         """Gradients for every input from the gradients of the outputs (None where an output has none)."""
@@ -167,7 +168,7 @@ class Op:
         """The frozen, complete parameters."""
         if self.count and self.count not in given and count is not None:
             given = {**given, self.count: self.counted(count)}
-        return self.Params(**parse_params(self.name, self.params, given, where))
+        return self.Params._make(parse_params(self.name, self.params, given, where).values())
 
     def infer_outputs(
         self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str
@@ -245,7 +246,7 @@ def require(ins: list[Shape], at: int, name: str, shape: Shape) -> None:
 
 
 def known(shape: Shape) -> bool:
-    return shape is not None and all(d >= 0 for d in shape)
+    return shape is not None and (not shape or min(shape) >= 0)
 
 
 def same_shape(ins: list[Shape], outs: list[Shape]) -> Shape:

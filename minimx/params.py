@@ -82,6 +82,8 @@ class Int(_Number):
     annotation = "int"
 
     def convert(self, value: Any) -> int:
+        if type(value) is int:
+            return self.check(value)
         if isinstance(value, str):
             if not re.fullmatch(r"\s*[+-]?\d+\s*", value):
                 raise ValueError(self.allowed())
@@ -248,20 +250,25 @@ def _plain(value: Any) -> Any:
 
 def parse_params(op: str, params: dict[str, Param], given: dict[str, Any], where: str = "") -> dict[str, Any]:
     """All parameters typed and complete, or a ParameterError that says which one is wrong and what is allowed."""
-    at = f"{op}{f' ({where})' if where else ''}"
-    for name in given:
-        if name not in params and not (name.startswith("__") and name.endswith("__")):
+
+    def wrong(what: str) -> ParameterError:
+        return ParameterError(f"{op}{f' ({where})' if where else ''}{what}")
+
+    values = {name: param.default for name, param in params.items()}
+    for name, value in given.items():
+        param = params.get(name)
+        if param is None:
+            if name.startswith("__") and name.endswith("__"):
+                continue
             hint = did_you_mean(name, params) or f"; it has {', '.join(params) or 'none'}"
-            raise ParameterError(f"{at} has no parameter {name!r}{hint}")
-    values = {}
-    for name, param in params.items():
-        if name in given:
-            try:
-                values[name] = param.parse(given[name])
-            except ValueError:
-                raise ParameterError(f"{at}: {name} must be {param.allowed()}, got {given[name]!r}") from None
-        elif param.required:
-            raise ParameterError(f"{at}: the parameter {name} ({param.allowed()}) is missing")
-        else:
-            values[name] = param.default
+            raise wrong(f" has no parameter {name!r}{hint}")
+        if value is param.default:
+            continue
+        try:
+            values[name] = param.parse(value)
+        except ValueError:
+            raise wrong(f": {name} must be {param.allowed()}, got {value!r}") from None
+    for name, value in values.items():
+        if value is REQUIRED:
+            raise wrong(f": the parameter {name} ({params[name].allowed()}) is missing")
     return values

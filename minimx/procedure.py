@@ -5,6 +5,7 @@ Control flow is made of them: the body of a loop is compiled once and run for ev
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,8 @@ class Procedure:
     """A sub-graph as a program: called with arrays for its inputs and then for its outputs."""
 
     def __init__(self, graph: Graph, inputs: Mapping[str, Value], device: Device):
-        graph.arguments, graph.auxiliary = dict(inputs), {}
-        graph.output_names = [str(i) for i in range(len(graph.outputs))]
+        names = [str(i) for i in range(len(graph.outputs))]
+        graph = dataclasses.replace(graph, arguments=dict(inputs), auxiliary={}, output_names=names)
         compiled = compile_graph(graph, device)
         # Every run that is random takes one step of the generator.
         self.random = any(node.op is not None and node.op.random for node in compiled.nodes())
@@ -40,7 +41,7 @@ class Procedure:
 def forward(heads: Sequence[Head], names: Sequence[str], types: Types, device: Device, train: bool) -> Procedure:
     """The outputs of a sub-graph from its inputs, which are variables of these names."""
     graph = _inferred(heads, names, types, train)
-    graph.early_updates, _ = state_updates(graph)
+    graph = dataclasses.replace(graph, early_updates=state_updates(graph)[0])
     return Procedure(graph, _in_order(graph, names), device)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minimx as mx
+from minimx import _core
 from minimx.compile import Options, compile_symbol, describe
 from minimx.executor import Executor
 from minimx.passes.infer import infer
@@ -90,6 +91,30 @@ def test_plan_never_overlaps_what_is_alive(seed):
                     other_last == first and other_first < first
                 )
                 assert last < other_first or other_last < first or handover, (one, other)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_packing_takes_the_lowest_free_place(seed):
+    state = random.Random(seed)
+    end = state.choice((1, 2, 7, 60, 300))
+    lives = []
+    for _ in range(state.randrange(100)):
+        first = state.randrange(end)
+        lives.append(
+            (64 * state.randrange(1, 20), first, state.randrange(first, min(end, first + state.choice((1, 4, end)))))
+        )
+    places, size = _core.pack(lives)
+    taken = []
+    for (nbytes, first, last), at in zip(lives, places, strict=True):
+        meets = sorted((start, stop) for start, stop, f, t in taken if f <= last and t >= first)
+        lowest = 0
+        for start, stop in meets:
+            if start - lowest >= nbytes:
+                break
+            lowest = max(lowest, stop)
+        assert at == lowest
+        taken.append((at, at + nbytes, first, last))
+    assert size == max((stop for _, stop, _, _ in taken), default=0)
 
 
 def test_elementwise_chain_is_one_call():

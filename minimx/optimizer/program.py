@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,7 @@ class _Program:
         graph = Graph({"weight": home, "grad": slope}, {}, [], [])
         recipe = Recipe(graph)
         recipe.changes.append((home, optimizer.write_rule(recipe, "", home, slope)))
-        graph.updates = recipe.changes
-        self._compiled = link_graph(compile_graph(graph, device))
+        self._compiled = link_graph(compile_graph(dataclasses.replace(graph, updates=recipe.changes), device))
         self._states = [(("aux", name), value.shape) for name, value in recipe.states.items()]
         self._numbers: dict[str, list[Any]] = {}
         for name, value in recipe.scalars.items():

@@ -8,95 +8,111 @@ from __future__ import annotations
 
 from ..base import FLOATS
 from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
-from ..graph import Graph, Node, Value, topological, with_inputs
+from ..graph import Graph, Node, Value, with_inputs
 
 MAX_NODES = 48
 MAX_INPUTS = 16
+MAX_DISTANCE = 2000  # nodes between a group and a node that joins it: keeps the search for cycles short
 
 
 class _Unit:
     """A group of nodes that will run as one call, or a single node that takes part in nothing."""
 
-    __slots__ = ("nodes", "bits", "needs", "key", "inputs", "is_read")
+    __slots__ = ("nodes", "key", "inputs", "readers", "latest")
 
     def __init__(self, key):
         self.nodes: list[Node] = []  # in topological order
-        self.bits = 0  # its nodes, as a bit set
-        self.needs = 0  # all nodes it depends on, its own included
         self.key = key  # what nodes of one group share; None for a node that cannot be grouped
         self.inputs: set[Value] = set()
-        self.is_read = False  # whether another unit depends on it
+        self.readers: list[Node] = []  # those of other units
+        self.latest = -1  # the last of the places of all nodes it depends on, its own included
 
 
 def fuse(graph: Graph) -> Graph:
-    forward = set(topological(graph.forward_roots()))
-    order = graph.nodes()
-    position = {node: i for i, node in enumerate(order)}
-    unit_of: dict[Node, _Unit] = {}
-    units: list[_Unit] = []
-    for i, node in enumerate(order):
-        key = None
-        if _can_join(node):
-            key = (node.outputs[0].shape, group_type(node), node in forward, node.device)
-        sources = {unit_of[v.node]: None for v in node.inputs}
-        fitting = [u for u in sources if key is not None and u.key == key and _fits(u, node, unit_of)]
-        if fitting:
-            unit = fitting[-1]
-            for other in fitting[:-1]:
-                if _mergeable(unit, other, unit_of):
-                    _merge(unit, other, unit_of, units, position)
-                    sources.pop(other)
-        else:
-            unit = _Unit(key)
-            units.append(unit)
-        _join(unit, node, 1 << i, [u for u in sources if u is not unit], units)
-        unit_of[node] = unit
-    return _collapse(graph, [u for u in units if len(u.nodes) > 1], order)
+    order, forward = graph.nodes(), set(graph.forward_nodes)
+    units = _Units(order)
+    for node in order:
+        key = (node.outputs[0].shape, group_type(node), node in forward, node.device) if _can_join(node) else None
+        fitting = []
+        if key is not None:
+            sources = dict.fromkeys([units.of[v.node] for v in node.inputs])
+            fitting = [u for u in sources if u.key == key and units.fits(u, node)]
+        unit = fitting.pop() if fitting else _Unit(key)
+        for other in fitting:
+            if units.mergeable(unit, other):
+                units.merge(unit, other)
+        units.join(unit, node)
+    groups = dict.fromkeys([u for u in units.of.values() if len(u.nodes) > 1])
+    return _collapse(graph, list(groups), order)
 
 
-def _join(unit: _Unit, node: Node, bit: int, sources: list[_Unit], units: list[_Unit]) -> None:
-    new = 0
-    for source in sources:
-        source.is_read = True
-        new |= source.needs
-    if unit.is_read and new & ~unit.needs:
-        # Whoever depends on the unit depends on what the node brings with it, too.
-        for other in units:
-            if other.needs & unit.bits:
-                other.needs |= new
-    unit.needs |= new | bit
-    unit.bits |= bit
-    unit.nodes.append(node)
-    unit.inputs.update(node.inputs)
+class _Units:
+    """The units of a graph while they grow, and what depends on what."""
 
+    def __init__(self, order: list[Node]):
+        self.place = {node: i for i, node in enumerate(order)}
+        self.of: dict[Node, _Unit] = {}
 
-def _mergeable(a: _Unit, b: _Unit, unit_of: dict[Node, _Unit]) -> bool:
-    """Whether two units can become one: nothing outside stands between them, and together they stay small."""
-    if len(a.nodes) + len(b.nodes) >= MAX_NODES:
+    def join(self, unit: _Unit, node: Node) -> None:
+        latest = self.place[node]
+        for value in node.inputs:
+            source = self.of[value.node]
+            if source is not unit:
+                source.readers.append(node)
+                latest = max(latest, source.latest)
+        unit.nodes.append(node)
+        unit.inputs.update(node.inputs)
+        self.of[node] = unit
+        self._depends_on(unit, latest)
+
+    def _depends_on(self, unit: _Unit, latest: int) -> None:
+        """Notes it for the unit, and for whoever depends on the unit."""
+        stack = [unit]
+        while stack:
+            one = stack.pop()
+            if one.latest < latest:
+                one.latest = latest
+                stack += [self.of[reader] for reader in one.readers]
+
+    def needs(self, unit: _Unit, other: _Unit) -> bool:
+        """Whether a unit depends on another one."""
+        stack, seen = [unit], {unit}
+        while stack:
+            one = stack.pop()
+            if one is other:
+                return True
+            if one.latest >= other.latest:
+                new = {self.of[v.node] for v in one.inputs} - seen
+                seen |= new
+                stack += new
         return False
-    if sum(unit_of[v.node] not in (a, b) for v in a.inputs | b.inputs) >= MAX_INPUTS:
-        return False
-    for one, other in ((a, b), (b, a)):
-        for value in one.inputs:
-            between = unit_of[value.node]
-            if between is not one and between is not other and between.needs & other.bits:
-                return False
-    return True
 
+    def fits(self, unit: _Unit, node: Node) -> bool:
+        if len(unit.nodes) >= MAX_NODES or self.place[node] - self.place[unit.nodes[-1]] > MAX_DISTANCE:
+            return False
+        sources = [self.of[v.node] for v in unit.inputs | set(node.inputs)]
+        if len(sources) - sources.count(unit) > MAX_INPUTS:
+            return False
+        return not any(u is not unit and self.needs(u, unit) for u in [self.of[v.node] for v in node.inputs])
 
-def _merge(unit: _Unit, other: _Unit, unit_of: dict[Node, _Unit], units: list[_Unit], position) -> None:
-    units.remove(other)
-    for node in other.nodes:
-        unit_of[node] = unit
-    unit.nodes = sorted(unit.nodes + other.nodes, key=position.__getitem__)
-    unit.bits |= other.bits
-    unit.needs |= other.needs
-    unit.inputs |= other.inputs
-    unit.is_read |= other.is_read
-    if unit.is_read:
-        for third in units:
-            if third.needs & unit.bits:
-                third.needs |= unit.needs
+    def mergeable(self, a: _Unit, b: _Unit) -> bool:
+        """Whether two units can become one: nothing outside stands between them, and together they stay small."""
+        if len(a.nodes) + len(b.nodes) >= MAX_NODES:
+            return False
+        sources = [u for v in a.inputs | b.inputs if (u := self.of[v.node]) is not a and u is not b]
+        if len(sources) >= MAX_INPUTS:
+            return False
+        return not any(self.needs(u, a) or self.needs(u, b) for u in sources)
+
+    def merge(self, unit: _Unit, other: _Unit) -> None:
+        for node in other.nodes:
+            self.of[node] = unit
+        unit.nodes = sorted(unit.nodes + other.nodes, key=self.place.__getitem__)
+        unit.inputs |= other.inputs
+        unit.readers += other.readers
+        latest = max(unit.latest, other.latest)
+        unit.latest = -1  # readers of either hear of it
+        self._depends_on(unit, latest)
 
 
 def _can_join(node: Node) -> bool:
@@ -105,14 +121,6 @@ def _can_join(node: Node) -> bool:
     # A tile holds values as they are computed; what storing would cut off (fractions, high bits) has to be stored.
     dtype = node.outputs[0].dtype
     return dtype in FLOATS or dtype == group_type(node)
-
-
-def _fits(unit: _Unit, node: Node, unit_of: dict[Node, _Unit]) -> bool:
-    if len(unit.nodes) >= MAX_NODES:
-        return False
-    if sum(unit_of[v.node] is not unit for v in unit.inputs | set(node.inputs)) > MAX_INPUTS:
-        return False
-    return all((u := unit_of[v.node]) is unit or not u.needs & unit.bits for v in node.inputs)
 
 
 def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:

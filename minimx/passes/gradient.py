@@ -99,7 +99,7 @@ def state_updates(graph: Graph) -> tuple[list[tuple[Value, Value]], list[tuple[V
     """The (variable, new value) pairs of all operators that change their inputs: with the forward pass, and after it."""
     early: list[tuple[Value, Value]] = []
     late: list[tuple[Value, Value]] = []
-    for node in topological(graph.outputs):
+    for node in graph.forward_nodes:
         if node.op is None or (not graph.train and not node.op.early_updates):
             continue
         with made_for(node, "_update"):
@@ -141,7 +141,7 @@ def recompute(graph: Graph) -> Graph:
     convolution or matrix product, a random mask) is worth less than its memory. An activation that rides on such a product
     is what is kept anyway: without it the product's own output would be.
     """
-    forward = set(topological(graph.forward_roots()))
+    forward = set(graph.forward_nodes)
     kept = set(graph.outputs)
     uses = Counter(v for node in graph.nodes() for v in node.inputs)
 
@@ -174,8 +174,8 @@ def recompute(graph: Graph) -> Graph:
     def redo(value: Value) -> Value:
         return backward.get(value, value)
 
-    for node in topological(graph.backward_roots()):
-        if node in forward or node.op is None:
+    for node in graph.backward_nodes:
+        if node.op is None:
             continue
         inputs = [again(v) if v.node in forward else redo(v) for v in node.inputs]
         if tuple(inputs) != node.inputs:

@@ -97,25 +97,19 @@ def _variable_dtype(node: SymbolNode) -> str | None:
 
 
 def _until_stable(found: Inference, step, facts, complete) -> None:
-    """Walks until nothing new is learnt. A node of which everything is known is not asked again before that changes."""
-    operators = [node for node in found.nodes if node.op is not None]
-    settled: dict[SymbolNode, list[Any]] = {}
-    for round_ in range(_MAX_ROUNDS):
+    """Walks to and fro until nothing new is learnt. A node around which everything is known is not asked again: a complete
+    fact never changes, it can only be contradicted, and then a step raises."""
+    open_ = [node for node in found.nodes if node.op is not None]
+    for _ in range(_MAX_ROUNDS):
         changed = False
-        for node in operators if round_ % 2 == 0 else reversed(operators):
-            told = settled.get(node)
-            if told is not None and told == _facts_around(facts, node):
-                continue
+        left = []
+        for node in open_:
             changed |= step(found, node)
-            told = _facts_around(facts, node)
-            if all(map(complete, told)):
-                settled[node] = told
+            if not all(map(complete, [facts[child][index] for child, index in node.inputs] + facts[node])):
+                left.append(node)
         if not changed:
             return
-
-
-def _facts_around(facts: Mapping[SymbolNode, list[Any]], node: SymbolNode) -> list[Any]:
-    return [facts[child][index] for child, index in node.inputs] + facts[node]
+        open_ = left[::-1]
 
 
 def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
@@ -125,14 +119,15 @@ def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
     ins, outs = list(before_in), list(before_out)
     try:
         op.complete_shapes(p, ins, outs)
-        if all(known(s) or (op.partial_shapes and s is not None) for s in ins):
+        if None not in ins and (op.partial_shapes or all(map(known, ins))):
             outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
         changed = outs != before_out
         found.shapes[node] = outs
-        for (child, index), shape in zip(node.inputs, ins, strict=True):
-            merged = unify(found.shapes[child][index], shape, "shapes")
-            changed |= merged != found.shapes[child][index]
-            found.shapes[child][index] = merged
+        if ins != before_in:
+            for (child, index), shape in zip(node.inputs, ins, strict=True):
+                merged = unify(found.shapes[child][index], shape, "shapes")
+                changed |= merged != found.shapes[child][index]
+                found.shapes[child][index] = merged
         return changed
     except ShapeError as error:
         told = _inputs(found, node, before_in)
@@ -146,6 +141,8 @@ def _infer_dtypes_of(found: Inference, node: SymbolNode) -> bool:
         node.op.infer_types(node.params, ins, outs)
         changed = outs != found.dtypes[node]
         found.dtypes[node] = outs
+        if ins == before_in:
+            return changed
         for (child, index), dtype in zip(node.inputs, ins, strict=True):
             if dtype and not found.dtypes[child][index]:
                 found.dtypes[child][index] = dtype

@@ -27,7 +27,7 @@ def layout(graph: Graph) -> Graph:
             forms.follow(node, made)
         else:
             forms.keep(node)
-    return graph.replaced({v: forms.plain(v) for v in graph.roots()})
+    return graph.replaced({v: new for v in graph.roots() if (new := forms.plain(v)) is not v})
 
 
 class _Forms:
@@ -53,7 +53,7 @@ class _Forms:
         return found
 
     def any_last(self, node: Node) -> bool:
-        return any(v in self._follows for v in node.inputs)
+        return not self._follows.isdisjoint(node.inputs)
 
     def follow(self, node: Node, made: list[Value]) -> None:
         for old, new in zip(node.outputs, made, strict=True):
@@ -65,6 +65,8 @@ class _Forms:
                 self._plain[old] = new
 
     def keep(self, node: Node) -> None:
+        if not self._plain and not self._follows:
+            return
         inputs = [self.plain(v) for v in node.inputs]
         if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
             self._plain.update(zip(node.outputs, with_inputs(node, inputs).outputs, strict=True))

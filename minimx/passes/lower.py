@@ -105,6 +105,7 @@ class Emit:
         self.bound: dict[Key, Buffer] = {}
         self.node: Node | None = None
         self.random: dict[Device, Buffer] = {}
+        self._has: dict[tuple[Device, str], bool] = {}  # whether a device has a kernel
         self._shared: dict[Node, Any] = {}
 
     # ---- for operators ----------------------------------------------------------------------------------------------
@@ -127,7 +128,9 @@ class Emit:
         name = f"{kernel}.{dtype}" if dtype else kernel
         reads = [self.buffer(v) for v in ins]
         writes = [self.buffer(v) for v in outs]
-        if not _core.device(*device).has_kernel(name):
+        if (device, name) not in self._has:
+            self._has[device, name] = _core.device(*device).has_kernel(name)
+        if not self._has[device, name]:
             if dtype in HALF:
                 self._through_float32(kernel, args, reads, writes, scratch)
                 return
@@ -261,14 +264,12 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
             emit.bind(value, (kind, name))
     for i, seed in enumerate(graph.head_grads):
         emit.bind(seed, ("head_grad", i))
-    forward = topological(graph.forward_roots())
-    _lower_nodes(forward, emit)
+    _lower_nodes(graph.forward_nodes, emit)
     for i, value in enumerate(graph.outputs):
         _deliver(value, ("out", i), emit)
     _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
-    done = set(forward)
-    _lower_nodes([n for n in topological(_backward_order(graph, done)) if n not in done], emit)
+    _lower_nodes(topological(_backward_order(graph), graph.forward_nodes), emit)
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     _update_all(graph.updates, emit)
@@ -278,13 +279,13 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
     return Lowered(steps + emit.calls, mark + len(steps), emit.bound)
 
 
-def _backward_order(graph: Graph, forward: set[Node]) -> list[Value]:
+def _backward_order(graph: Graph) -> list[Value]:
     """The roots of the backward part; whatever reads the old value of a state comes before its update, so that the update
     can write in place."""
     readers: dict[Value, list[Value]] = {target: [] for target, _ in graph.updates}
-    for node in topological(graph.backward_roots()):
+    for node in graph.backward_nodes if readers else ():
         for value in node.inputs:
-            if value in readers and node not in forward:
+            if value in readers:
                 readers[value].append(node.outputs[0])
     target_of = {value: target for target, value in graph.updates}
     order: list[Value] = []

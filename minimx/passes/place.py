@@ -9,7 +9,10 @@ from ..graph import Device, Graph, Node, Value, apply_op, made_for, rewrite
 
 def place(graph: Graph, default: Device, groups: Mapping[str, Device] | None = None) -> Graph:
     """Nodes follow their `ctx_group`; nodes that passes made follow the node they were made for."""
-    groups = groups or {}
+    if not groups:
+        for node in graph.nodes():
+            node.device = default
+        return graph
 
     def wanted(node: Node) -> Device:
         group = node.attrs.get("__ctx_group__") or node.attrs.get("ctx_group")
@@ -19,8 +22,6 @@ def place(graph: Graph, default: Device, groups: Mapping[str, Device] | None = N
     for node in graph.nodes():
         seed = seeds.get(node.outputs[0]) if node.outputs else None
         node.device = wanted(seed.node.origin if seed is not None else node.origin)
-    if not groups:
-        return graph
 
     copies: dict[tuple[Value, Device], Value] = {}
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, namedtuple
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
-from ..graph import Graph, Node, Value, apply, made_for, rewrite, topological, with_inputs
+from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
 from ..op import Op
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
@@ -50,21 +51,23 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    forward = set(topological(graph.forward_roots()))
     uses: Counter[Value] = Counter(graph.roots())
-    for node in graph.nodes():
-        uses.update(node.inputs)
+    uses.update(v for node in graph.nodes() for v in node.inputs)
     # Values that a rewritten node stands for are used as often as those they replace.
     alone = {v for v, count in uses.items() if count == 1}
-    side = {node: node in forward for node in graph.nodes()}
+    forward = set(graph.forward_nodes)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
+        is_forward = node in forward
         carriers = [
             new
             for old, new in zip(node.inputs, inputs, strict=True)
-            if old in alone and _carries(new.node) and side[old.node] == side[node] and new.node.device == node.device
+            if old in alone
+            and _carries(new.node)
+            and (old.node in forward) == is_forward
+            and new.node.device == node.device
         ]
         if not carriers:
             return None
@@ -125,8 +128,12 @@ def _activation(node: Node) -> int:
     tape, _ = _written(node)
     if len(tape.instructions) != 1 or tape.constants:
         return 0
-    names = {entry[0]: name for name, entry in opcodes().items()}
-    return ACTIVATIONS.get(names[tape.instructions[0][0]], 0)
+    return _activation_opcodes().get(tape.instructions[0][0], 0)
+
+
+@cache
+def _activation_opcodes() -> dict[int, int]:
+    return {opcodes()[name][0]: number for name, number in ACTIVATIONS.items()}
 
 
 def _is_sum(node: Node) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..elementwise import Elementwise
-from ..graph import Graph, Node, rewrite, topological, with_inputs
+from ..graph import Graph, Node, rewrite, with_inputs
 
 
 def share(graph: Graph) -> Graph:
-    forward = set(topological(graph.forward_roots()))
+    forward = set(graph.forward_nodes)
     known: dict[Any, Node] = {}
 
     def change(node, inputs):

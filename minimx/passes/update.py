@@ -11,6 +11,7 @@ writes a number into a scalar, no new plan is made.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from ..graph import Graph, Value, apply, made_for, variable
@@ -63,10 +64,9 @@ def update(graph: Graph, rule: Rule, guarded: bool = False) -> tuple[Graph, Reci
         weight = graph.arguments[name]
         with made_for(weight.node, "_update"):
             recipe.changes.append((weight, rule(recipe, name, weight, grad)))
-    graph.updates = [*graph.updates, *recipe.changes]
-    graph.gradients = {}
+    updates = [*graph.updates, *recipe.changes]
     if guarded and gradients:
         finite = apply("multi_all_finite", gradients, num_arrays=len(gradients))
-        graph.updates = [(target, _if(finite, value, target)) for target, value in graph.updates]
-        graph.updates.append((recipe.state(FINITE, finite), finite))
-    return graph, recipe
+        updates = [(target, _if(finite, value, target)) for target, value in updates]
+        updates.append((recipe.state(FINITE, finite), finite))
+    return dataclasses.replace(graph, gradients={}, updates=updates), recipe
