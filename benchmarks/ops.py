@@ -14,6 +14,7 @@ from harness import Row
 SLOW = 1.3
 WHO = ("minimx", "mxnet", "torch")
 WIDE, ROWS, LONG, MANY = (1024, 4096), (4096, 1000), (1 << 20,), (10000, 100)
+IMAGES, STEPS = (16, 64, 56, 56), (50, 64, 512)
 
 # family -> operator: shape, bytes per element of the shape that are read and written
 MEMORY = {
@@ -67,16 +68,46 @@ MEMORY = {
         "multinomial": (MANY, 4),
     },
     "update": {"sgd_mom_update": (WIDE, 20), "adam_update": (WIDE, 28)},
+    "activation": {**{op: (WIDE, 8) for op in ("relu", "leaky relu", "gelu", "softsign", "dropout")}},
+    "pooling": {**{op: (IMAGES, 5) for op in ("max pool", "average pool")}, "global average pool": (IMAGES, 4)},
+    "normalisation": {
+        "batch norm": (IMAGES, 8),
+        "layer norm": (WIDE, 8),
+        "instance norm": (IMAGES, 8),
+        "local response": (IMAGES, 8),
+        "l2 normalisation": (WIDE, 8),
+    },
+    "loss": {"softmax output": (ROWS, 8), "smooth l1": (WIDE, 8), "ctc loss": ((50, 64, 40), 4)},
+    "sequence": {**{op: (STEPS, 8) for op in ("sequence mask", "sequence reverse")}, "sequence last": (STEPS, 0.16)},
+    "image": {
+        "resize": (IMAGES, 20),
+        "upsample": (IMAGES, 20),
+        "sample on a grid": (IMAGES, 8),
+        "roi pool": (IMAGES, 4),
+        "roi align": (IMAGES, 4),
+        "box iou": ((1000, 1000), 4),
+    },
+    "density": {"normal density": (WIDE, 8)},
+    "creation": {"zeros": (WIDE, 4), "arange": (LONG, 4)},
 }
-# operator: shape, multiplications and additions
-LINALG = {
-    "batch_dot": ((64, 128, 128), 2 * 64 * 128**3),
-    "syrk": ((16, 256, 256), 2 * 16 * 256**3),
-    "potrf": ((64, 128, 128), 64 * 128**3 / 3),
-    "trsm": ((16, 256, 256), 16 * 256**3),
-    "inverse": ((64, 64, 64), 2 * 64 * 64**3),
-    "det": ((64, 64, 64), 64 * 64**3 * 2 / 3),
-    "syevd": ((8, 64, 64), 9 * 8 * 64**3),
+# family -> operator: shape, multiplications and additions
+ARITHMETIC = {
+    "linalg": {
+        "batch_dot": ((64, 128, 128), 2 * 64 * 128**3),
+        "syrk": ((16, 256, 256), 2 * 16 * 256**3),
+        "potrf": ((64, 128, 128), 64 * 128**3 / 3),
+        "trsm": ((16, 256, 256), 16 * 256**3),
+        "inverse": ((64, 64, 64), 2 * 64 * 64**3),
+        "det": ((64, 64, 64), 64 * 64**3 * 2 / 3),
+        "syevd": ((8, 64, 64), 9 * 8 * 64**3),
+    },
+    "network": {
+        "fully connected": ((128, 2048), 2 * 128 * 2048 * 2048),
+        "convolution": (IMAGES, 2 * 16 * 64 * 64 * 9 * 56 * 56),
+        "deconvolution": ((16, 64, 28, 28), 2 * 16 * 64 * 64 * 16 * 28 * 28),
+        "lstm": (STEPS, 2 * 50 * 64 * 4 * 512 * 1024),
+        "attention scores": ((128, 8, 1536), 2 * 8 * 8 * 64 * 128 * 128),
+    },
 }
 
 
@@ -93,9 +124,10 @@ def rows() -> list[Row]:
         for op, (shape, each) in operators.items():
             work = {"kind": "operator", "op": op, "shape": shape}
             made.append(Row(f"{family}: {op}", work, WHO, "GB/s", size(shape) * each / 1e9, group="ops"))
-    for op, (shape, flops) in LINALG.items():
-        work = {"kind": "operator", "op": op, "shape": shape}
-        made.append(Row(f"linalg: {op}", work, WHO, "GFLOP/s", flops / 1e9, group="ops"))
+    for family, operators in ARITHMETIC.items():
+        for op, (shape, flops) in operators.items():
+            work = {"kind": "operator", "op": op, "shape": shape}
+            made.append(Row(f"{family}: {op}", work, WHO, "GFLOP/s", flops / 1e9, group="ops"))
     return made
 
 

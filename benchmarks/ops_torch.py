@@ -84,10 +84,81 @@ def operator(op: str, shape: Sequence[int]) -> Callable[[int], None]:
         "inverse": lambda: lambda: torch.linalg.inv(m),
         "det": lambda: lambda: torch.linalg.det(m),
         "syevd": lambda: lambda: torch.linalg.eigh(m),
+        **network(x),
+        **around_networks(x),
     }
     if op == "embedding gradient":
         return gradient(x, places(n, n))
     return repeated(calls[op]())
+
+
+def network(x: torch.Tensor) -> dict[str, Callable[[], Callable[[], Any]]]:
+    """Layers with weights, activations, pooling, normalisation."""
+    f = torch.nn.functional
+    last = x.shape[-1]
+    axis = x.shape[1] if x.ndim == 4 else last
+
+    def weight(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(2).standard_normal(shape, np.float32))
+
+    def per_channel(count: int) -> list[torch.Tensor]:
+        return [torch.ones(axis) for _ in range(count)]
+
+    def scores() -> torch.Tensor:
+        length, batch, width = x.shape
+        parts = x.reshape(length, batch * 8, 3, width // 24)
+        q, k = (parts[:, :, i].transpose(0, 1) for i in (0, 1))
+        return torch.bmm(q * (width // 24) ** -0.5, k.transpose(1, 2))
+
+    return {
+        "fully connected": lambda: given(weight(2048, last), lambda w: f.linear(x, w)),
+        "convolution": lambda: given(weight(64, axis, 3, 3), lambda w: f.conv2d(x, w, padding=1)),
+        "deconvolution": lambda: given(weight(axis, 64, 4, 4), lambda w: f.conv_transpose2d(x, w, stride=2, padding=1)),
+        "lstm": lambda: given(torch.nn.LSTM(last, last), lambda net: net(x)),
+        "attention scores": lambda: scores,
+        "relu": lambda: lambda: torch.relu(x),
+        "leaky relu": lambda: lambda: f.leaky_relu(x, 0.1),
+        "gelu": lambda: lambda: f.gelu(x),
+        "softsign": lambda: lambda: f.softsign(x),
+        "dropout": lambda: lambda: f.dropout(x, 0.5),
+        "max pool": lambda: lambda: f.max_pool2d(x, 2),
+        "average pool": lambda: lambda: f.avg_pool2d(x, 2),
+        "global average pool": lambda: lambda: x.mean((2, 3)),
+        "batch norm": lambda: given(per_channel(4), lambda p: f.batch_norm(x, *p)),
+        "layer norm": lambda: given(per_channel(2), lambda p: f.layer_norm(x, (last,), *p)),
+        "instance norm": lambda: given(per_channel(2), lambda p: f.instance_norm(x, weight=p[0], bias=p[1])),
+        "local response": lambda: lambda: f.local_response_norm(x, 5),
+        "l2 normalisation": lambda: lambda: f.normalize(x),
+    }
+
+
+def around_networks(x: torch.Tensor) -> dict[str, Callable[[], Callable[[], Any]]]:
+    """Losses, images, densities, arrays out of nothing."""
+    f = torch.nn.functional
+    shape = x.shape
+    random = np.random.default_rng(1)
+
+    def ctc() -> Callable[[], Any]:
+        length, batch, classes = shape
+        labels = torch.from_numpy(random.integers(1, classes, (batch, 20)))
+        every = torch.full((batch,), length), torch.full((batch,), 20)
+        return lambda: f.ctc_loss(x.log_softmax(2), labels, *every)
+
+    def grid() -> torch.Tensor:
+        return torch.from_numpy(random.random((shape[0], *shape[2:], 2), np.float32) * 2 - 1)
+
+    density = torch.distributions.Normal(0.0, 1.0)
+    return {
+        "softmax output": lambda: lambda: x.softmax(1),
+        "smooth l1": lambda: lambda: f.smooth_l1_loss(x, torch.zeros(()).expand_as(x), reduction="none"),
+        "ctc loss": ctc,
+        "resize": lambda: lambda: f.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+        "upsample": lambda: lambda: f.interpolate(x, scale_factor=2),
+        "sample on a grid": lambda: given(grid(), lambda g: f.grid_sample(x, g, align_corners=True)),
+        "normal density": lambda: lambda: density.log_prob(x).exp(),
+        "zeros": lambda: lambda: torch.zeros(*shape),
+        "arange": lambda: lambda: torch.arange(shape[0], dtype=torch.float32),
+    }
 
 
 def optimizer(kind: Any, weight: torch.Tensor, grad: torch.Tensor, **options: Any) -> Callable[[], Any]:

@@ -1,7 +1,8 @@
 // The factorisations of args/factor.h for one matrix, as both devices compute them: small matrices, one worker for
 // each.
 //
-// Included by csrc/cpu/factor.cpp and csrc/cuda/factor.cu, which say in EACH_DEVICE what a function is marked with.
+// Included by csrc/cpu/factor.cpp and csrc/cuda/factor.cu, which say in EACH_DEVICE what a function is marked with, and
+// which have a trsm each.
 #pragma once
 #include <math.h>
 
@@ -34,37 +35,6 @@ EACH_DEVICE inline void potrf_one(const T* a, T* l, int64_t n) {
     for (int64_t j = 0; j < i; ++j) l[i * n + j] = (a[i * n + j] - dot_of(l + i * n, l + j * n, j)) / l[j * n + j];
     l[i * n + i] = sqrt(a[i * n + i] - dot_of(l + i * n, l + i * n, i));
     for (int64_t j = i + 1; j < n; ++j) l[i * n + j] = 0;
-  }
-}
-
-template <class T>
-EACH_DEVICE inline void trsm_one(const TriangularArgs& g, const T* a, const T* b, T* x) {
-  const int64_t rows = g.rows, columns = g.columns, n = g.rightside ? columns : rows;
-  // op(a)[i, j] is a[i * down + j * along].
-  const int64_t down = g.transpose ? 1 : n, along = g.transpose ? n : 1;
-  const bool lower = (g.lower != 0) != (g.transpose != 0);
-  const T alpha = static_cast<T>(g.alpha);
-  if (g.rightside) {
-    for (int64_t r = 0; r < rows; ++r) {
-      T* const to = x + r * columns;
-      for (int64_t s = 0; s < n; ++s) {
-        const int64_t j = lower ? n - 1 - s : s;
-        T rest = alpha * b[r * columns + j];
-        for (int64_t i = lower ? j + 1 : 0; i < (lower ? n : j); ++i) rest -= to[i] * a[i * down + j * along];
-        to[j] = rest / a[j * down + j * along];
-      }
-    }
-    return;
-  }
-  for (int64_t s = 0; s < n; ++s) {
-    const int64_t i = lower ? s : n - 1 - s;
-    T* const to = x + i * columns;
-    for (int64_t c = 0; c < columns; ++c) to[c] = alpha * b[i * columns + c];
-    for (int64_t j = lower ? 0 : i + 1; j < (lower ? i : n); ++j) {
-      const T factor = a[i * down + j * along];
-      for (int64_t c = 0; c < columns; ++c) to[c] -= factor * x[j * columns + c];
-    }
-    for (int64_t c = 0; c < columns; ++c) to[c] /= a[i * down + i * along];
   }
 }
 
@@ -284,17 +254,6 @@ struct Potrf {
   EACH_DEVICE void operator()(int64_t q) const { potrf_one(a + q * g.rows * g.rows, l + q * g.rows * g.rows, g.rows); }
 };
 template <class T>
-struct Trsm {
-  TriangularArgs g;
-  const T* a;
-  const T* b;
-  T* x;
-  EACH_DEVICE void operator()(int64_t q) const {
-    const int64_t n = g.rightside ? g.columns : g.rows, size = g.rows * g.columns;
-    trsm_one(g, a + q * n * n, b + q * size, x + q * size);
-  }
-};
-template <class T>
 struct Invert {
   FactorArgs g;
   const T* a;
@@ -352,10 +311,6 @@ inline T* at(void* const* buffers, int i) {
 template <class T>
 void potrf(const FactorArgs& g, void* const* b, const Context& context) {
   for_each(context, g.batch, Potrf<T>{g, at<T>(b, 0), at<T>(b, 1)}, g.rows * g.rows * g.columns);
-}
-template <class T>
-void trsm(const TriangularArgs& g, void* const* b, const Context& context) {
-  for_each(context, g.batch, Trsm<T>{g, at<T>(b, 0), at<T>(b, 1), at<T>(b, 2)}, g.rows * g.rows * g.columns);
 }
 template <class T>
 void invert(const FactorArgs& g, void* const* b, const Context& context) {

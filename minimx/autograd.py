@@ -104,10 +104,9 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
     order = _history(heads)
     variables = [n for n in order if isinstance(n, Variable) and n.grad_req != "null"]
     homes = [n.grad if n.grad_req == "write" else None for n in variables]
+    seeds = _seeds(heads, head_grads)
     with _Scope(False, train_mode):
-        changes = backward_pass(
-            order, [h.entry for h in heads], _seeds(heads, head_grads), [n.outputs[0] for n in variables], homes
-        )
+        changes = backward_pass(order, [h.entry for h in heads], seeds, [n.outputs[0] for n in variables], homes)
         for node, value in zip(variables, changes.gradients, strict=True):
             if node.grad_req == "add":
                 if value is not None:
@@ -117,6 +116,7 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
         _write_states(changes)
     if not retain_graph:
         free(order)
+        free([s.node for s in seeds if s.node.op is None])  # or they would keep memory until cycles are collected
 
 
 def grad(

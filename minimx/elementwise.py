@@ -6,7 +6,7 @@ csrc/ewise.def. Any number of such formulas can be written on one tape, which is
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import Counter, namedtuple
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
@@ -120,12 +120,13 @@ class Tape:
 
     def assemble(self, outputs: Sequence[Operand]) -> dict[str, Any]:
         """Code with registers assigned: a register is free again after the last use of what it holds."""
+        instructions, outputs = contracted(self.instructions, outputs)
         last_use = {}
-        for i, (_, args) in enumerate(self.instructions):
+        for i, (_, args) in enumerate(instructions):
             for arg in args:
                 last_use[arg] = i
         for out in outputs:
-            last_use[out] = len(self.instructions)
+            last_use[out] = len(instructions)
         free: list[int] = []
         used = 0
         register: dict[Operand, int] = {}
@@ -138,7 +139,7 @@ class Tape:
                 return self.inputs + operand.index
             return self.inputs + len(self.constants) + register[operand]
 
-        for i, (opcode, args) in enumerate(self.instructions):
+        for i, (opcode, args) in enumerate(instructions):
             operands = [number(a) for a in args] + [0] * (3 - len(args))
             for arg in dict.fromkeys(args):
                 if arg.kind == "result" and last_use[arg] == i:
@@ -158,6 +159,49 @@ class Tape:
             "registers": used,
             "out_operands": [number(o) for o in outputs],
         }
+
+
+# Functions of two operands whose result only one other reads, as one function of three with the very same result. Its
+# first two operands are the inner function's, in their order.
+CONTRACTIONS = {
+    ("add", 0, "mul"): "mul_add",
+    ("add", 1, "mul"): "mul_add",
+    ("sub", 0, "mul"): "mul_sub",
+    ("sub", 1, "mul"): "sub_mul",
+    ("mul", 0, "square"): "square_mul",
+    ("mul", 1, "square"): "square_mul",
+    ("add", 0, "sqrt"): "root_add",
+    ("add", 1, "sqrt"): "root_add",
+    ("div", 1, "root_add"): "div_root",
+    ("mul", 0, "greater"): "if_greater",
+    ("mul", 1, "greater"): "if_greater",
+}
+
+Instructions = list[tuple[int, tuple[Operand, ...]]]
+
+
+def contracted(instructions: Instructions, outputs: Sequence[Operand]) -> tuple[Instructions, list[Operand]]:
+    """The same with fewer instructions: each is a walk over a tile."""
+    code = {opcodes()[name][0]: name for pair in CONTRACTIONS for name in (pair[0], pair[2])}
+    uses = Counter(outputs)
+    for _, args in instructions:
+        uses.update(args)
+    kept: dict[int, tuple[int, tuple[Operand, ...]]] = {}
+    for i, (opcode, args) in enumerate(instructions):
+        kept[i] = opcode, args
+        for place, arg in enumerate(args[:2]):
+            inner = kept.get(arg.index) if arg.kind == "result" and uses[arg] == 1 else None
+            name = inner and CONTRACTIONS.get((code.get(opcode, ""), place, code.get(inner[0], "")))
+            if name:
+                kept[i] = opcodes()[name][0], (*inner[1], args[1 - place])
+                del kept[arg.index]
+                break
+    place_of = {old: new for new, old in enumerate(kept)}
+
+    def moved(operand: Operand) -> Operand:
+        return Operand("result", place_of[operand.index]) if operand.kind == "result" else operand
+
+    return [(opcode, tuple(map(moved, args))) for opcode, args in kept.values()], [moved(o) for o in outputs]
 
 
 def lower_group(

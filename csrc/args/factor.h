@@ -25,8 +25,9 @@ struct FactorArgs {
 };
 MINIMX_ARGS(FactorArgs, batch, rows, columns)
 
-// trsm. Buffers: a, b, x. Solves op(a) x = alpha b, or x op(a) = alpha b when rightside is 1, for triangular a; op
-// transposes when `transpose` is 1. b and x are rows x columns; lower says which triangle of a is read.
+// trsm. Buffers: a, b, x, scratch (for each thread 128 bytes for each row of a). Solves op(a) x = alpha b, or x op(a) =
+// alpha b when rightside is 1, for triangular a; op transposes when `transpose` is 1. b and x are rows x columns; lower
+// says which triangle of a is read.
 struct TriangularArgs {
   int64_t batch;
   int64_t rows;

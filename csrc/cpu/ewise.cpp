@@ -1,7 +1,8 @@
 // ewise: a small interpreter whose instructions are the functions of ewise.def and whose registers are tiles.
 //
-// An input that is stored as the kernel computes and walks contiguously is read where it lies; every other one is
-// expanded and converted into a tile of its own. The last instruction writes a sole output straight into memory.
+// An input that is stored as the kernel computes and walks contiguously is read where it lies, one that is the same
+// number everywhere is a single vector; every other one is expanded and converted into a tile of its own. An output
+// that is stored as it is computed is written into memory by the instruction that makes it.
 #include "../args/ewise.h"
 
 #include "convert.h"
@@ -14,7 +15,6 @@ namespace {
 constexpr int64_t kTileBytes = 2048;  // a dozen of them fit the first-level cache
 constexpr int64_t kMaxDims = 32;
 constexpr int64_t kParallelWork = 1 << 17;           // in elements × operands and instructions: some 5 us
-constexpr int64_t kAhead = 2 * kTileBytes;           // how far before their use far operands are asked for
 constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 template <class T>
@@ -43,25 +43,35 @@ inline Vec<T> indices_from(int64_t first) {
   return lanes + splat(static_cast<T>(first));
 }
 
+// What an instruction reads: a run of elements, or, when `step` is 0, one vector for all of them.
+template <class T>
+struct Operand {
+  const T* data;
+  int64_t step;  // from one vector to the next
+};
+
 // One function over n elements of a tile; `first` is the linear index of its first element.
 template <class T>
-using Instruction = void (*)(const T* a, const T* b, const T* c, T* out, int64_t n, int64_t first);
+using Instruction = void (*)(const Operand<T>& a, const Operand<T>& b, const Operand<T>& c, T* out, int64_t n,
+                             int64_t first);
 
 template <class T, class F>
-void apply(const T* a, const T* b, const T* c, T* out, int64_t n, int64_t first) {
+void apply(const Operand<T>& a, const Operand<T>& b, const Operand<T>& c, T* out, int64_t n, int64_t first) {
+  const T *p = a.data, *q = b.data, *r = c.data;
+  const int64_t p_step = a.step, q_step = b.step, r_step = c.step;
   Vec<T> x{}, y{}, z{};
   int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>) {
-    if constexpr (F::kArity > 0) x = load(a + i);
-    if constexpr (F::kArity > 1) y = load(b + i);
-    if constexpr (F::kArity > 2) z = load(c + i);
+  for (; i + kLanes<T> <= n; i += kLanes<T>, p += p_step, q += q_step, r += r_step) {
+    if constexpr (F::kArity > 0) x = load(p);
+    if constexpr (F::kArity > 1) y = load(q);
+    if constexpr (F::kArity > 2) z = load(r);
     store(out + i, F::apply(x, y, z, indices_from<T>(first + i)));
   }
   if (i == n) return;
   const int rest = static_cast<int>(n - i);
-  if constexpr (F::kArity > 0) x = load_part(a + i, rest);
-  if constexpr (F::kArity > 1) y = load_part(b + i, rest);
-  if constexpr (F::kArity > 2) z = load_part(c + i, rest);
+  if constexpr (F::kArity > 0) x = load_part(p, rest);
+  if constexpr (F::kArity > 1) y = load_part(q, rest);
+  if constexpr (F::kArity > 2) z = load_part(r, rest);
   store_part(out + i, F::apply(x, y, z, indices_from<T>(first + i)), rest);
 }
 
@@ -80,6 +90,11 @@ constexpr Instruction<T> kInstructions[] = {
 };
 #undef EWISE
 
+#define EWISE(name, arity, types, expression) arity,
+constexpr int8_t kArity[] = {
+#include "../ewise.def"
+};
+#undef EWISE
 #define EWISE(name, arity, types, expression) types == REAL ? 8 : 1,
 constexpr int8_t kCost[] = {
 #include "../ewise.def"
@@ -98,6 +113,7 @@ struct Input {
   int64_t period;  // its values repeat after this many elements
   bool in_place;   // read where it lies
   bool fixed;      // the same in every tile
+  bool single;     // the same number everywhere
 };
 
 template <class T>
@@ -121,6 +137,7 @@ void describe(Input<T>& in, const EwiseArgs& a, int64_t i, const void* data, int
   // An input that is stored as it is must outlive the outputs before it, one of which may lie over it.
   for (int64_t o = 0; o < a.out_operands.n; ++o) in.in_place &= a.out_operands.n == 1 || a.out_operands[o] != i;
   in.period = in.stride[outermost] == 0 ? elements / in.size[outermost] : elements;
+  in.single = in.stride[0] == 0 && in.dims == 1;
   in.fixed = !in.in_place && kTile<T> % in.period == 0;
 }
 
@@ -177,8 +194,9 @@ struct Output {
   char* data;
   const Conversion<T>* type;
   int64_t operand;
-  bool direct;  // the last instruction writes it
-  bool streamed;
+  bool plain;     // stored as it is computed, by an instruction
+  bool streamed;  // written past the caches at the end of a tile
+  bool direct;    // written by the instruction that makes it
 };
 
 // One call, as every task of it sees it.
@@ -187,60 +205,113 @@ struct Chain {
   const EwiseArgs& args;
   const Input<T>* inputs;
   const Output<T>* outputs;
-  int64_t elements;
-  bool far;  // operands come from memory: ask for them early
+  const int64_t* target;  // the output that an instruction writes, or -1 when it writes a tile
 };
 
 // ---- running -------------------------------------------------------------------------------------------------------
 
+// The memory of a thread: a tile for every register and every input that needs one, a vector for each single number.
+// Tiles are a cache line more than what they hold apart, so that neighbours do not meet in the same cache sets.
+template <class T>
+struct Tiles {
+  T* next;
+  int64_t size;
+  T* tile() { return take(size); }
+  T* vector() { return take(64 / static_cast<int64_t>(sizeof(T))); }
+  T* take(int64_t elements) {
+    T* const taken = next;
+    next += elements;
+    return taken;
+  }
+};
+
 template <class T>
 void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
   const EwiseArgs& a = chain.args;
+  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
   const int64_t span = end - begin < kTile<T> ? end - begin : kTile<T>;
-  const int64_t tile = (span + 15) / 16 * 16;  // elements between tiles: whole vectors, and no more than are used
+  const int64_t tile = (span + kLine - 1) / kLine * kLine + kLine;
   const int64_t first_register = a.inputs + a.constants.n, operands = first_register + a.registers;
-  auto* memory = static_cast<char*>(__builtin_alloca(static_cast<size_t>(operands * tile) * sizeof(T) + 64));
-  T* tiles = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory) + 63) / 64 * 64);
-  auto** operand = static_cast<const T**>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(T*)));
+  const int64_t bytes = ((a.inputs + a.registers) * tile + first_register * kLine) * static_cast<int64_t>(sizeof(T));
+  const auto memory = reinterpret_cast<uintptr_t>(__builtin_alloca(static_cast<size_t>(bytes) + 64));
+  Tiles<T> tiles{reinterpret_cast<T*>((memory + 63) / 64 * 64), tile};
+  auto* operand = static_cast<Operand<T>*>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(Operand<T>)));
+  auto** home = static_cast<T**>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(T*)));
 
-  for (int64_t k = 0; k < operands; ++k) operand[k] = tiles + k * tile;
-  for (int64_t i = 0; i < a.inputs; ++i)
-    if (chain.inputs[i].fixed) expand(chain.inputs[i], tiles + i * tile, 0, span);
-  for (int64_t i = 0; i < a.constants.n; ++i) {
-    const auto value = splat(static_cast<T>(a.constants[i]));
-    for (int64_t j = 0; j < tile; j += kLanes<T>) store(tiles + (a.inputs + i) * tile + j, value);
+  for (int64_t k = 0; k < operands; ++k) {
+    const bool single = k < a.inputs ? chain.inputs[k].single : k < first_register;
+    home[k] = single ? tiles.vector() : k < a.inputs && chain.inputs[k].in_place ? nullptr : tiles.tile();
+    operand[k] = {home[k], single ? 0 : kLanes<T>};
   }
+  for (int64_t i = 0; i < a.inputs; ++i)
+    if (chain.inputs[i].single)
+      expand(chain.inputs[i], home[i], 0, kLanes<T>);
+    else if (chain.inputs[i].fixed)
+      expand(chain.inputs[i], home[i], 0, span);
+  for (int64_t i = 0; i < a.constants.n; ++i) store(home[a.inputs + i], splat(static_cast<T>(a.constants[i])));
 
   for (int64_t first = begin; first < end; first += kTile<T>) {
     const int64_t n = end - first < kTile<T> ? end - first : kTile<T>;
     for (int64_t i = 0; i < a.inputs; ++i) {
       const Input<T>& in = chain.inputs[i];
       if (in.in_place) {
-        operand[i] = reinterpret_cast<const T*>(in.data) + first;
-        if (chain.far)
-          for (int64_t b = 0; b < kTileBytes; b += 64)
-            __builtin_prefetch(reinterpret_cast<const char*>(operand[i]) + kAhead + b);
-      } else if (!in.fixed) {
-        expand(in, tiles + i * tile, first, n);
+        operand[i].data = reinterpret_cast<const T*>(in.data) + first;
+      } else if (!in.fixed && !in.single) {
+        expand(in, home[i], first, n);
       }
     }
     for (int64_t k = 0; k < a.code.n; k += 5) {
       const int64_t* code = a.code.v + k;
-      T* out = tiles + (first_register + code[1]) * tile;
-      if (k + 5 == a.code.n && chain.outputs[0].direct) out = reinterpret_cast<T*>(chain.outputs[0].data) + first;
+      const int64_t target = chain.target[k / 5], to = first_register + code[1];
+      T* out = target < 0 ? home[to] : reinterpret_cast<T*>(chain.outputs[target].data) + first;
       kInstructions<T>[code[0]](operand[code[2]], operand[code[3]], operand[code[4]], out, n, first);
+      operand[to].data = out;
     }
     for (int64_t o = 0; o < a.out_types.n; ++o) {
       const Output<T>& out = chain.outputs[o];
       char* to = out.data + first * out.type->bytes;
       if (out.streamed && n == kTile<T>)
-        stream(to, reinterpret_cast<const char*>(operand[out.operand]), kTileBytes);
+        stream(to, reinterpret_cast<const char*>(operand[out.operand].data), kTileBytes);
       else if (!out.direct)
-        out.type->store(to, operand[out.operand], n);
+        out.type->store(to, operand[out.operand].data, n);
     }
   }
   for (int64_t o = 0; o < a.out_types.n; ++o)
     if (chain.outputs[o].streamed) finish_streams();
+}
+
+// Which instruction may write output o where it belongs: the last one that writes its register, unless a later one
+// still reads an input that lies there; -1 when none may.
+template <class T>
+int64_t writer_of(const EwiseArgs& a, void* const* buffers, const Output<T>& out, int64_t o) {
+  const int64_t first_register = a.inputs + a.constants.n;
+  if (!out.plain || out.streamed) return -1;
+  for (int64_t k = a.code.n / 5 - 1; k >= 0; --k) {
+    const int64_t* code = a.code.v + 5 * k;
+    if (first_register + code[1] == out.operand) return k;
+    for (int read = 2; read < 2 + kArity[code[0]]; ++read)
+      if (code[read] < a.inputs && buffers[code[read]] == buffers[a.inputs + o]) return -1;
+  }
+  return -1;
+}
+
+template <class T>
+void describe_outputs(Output<T>* outputs, int64_t* target, const EwiseArgs& a, void* const* buffers, int64_t elements) {
+  for (int64_t k = 0; k < a.code.n / 5; ++k) target[k] = -1;
+  for (int64_t o = 0; o < a.out_types.n; ++o) {
+    Output<T>& out = outputs[o];
+    out.data = static_cast<char*>(buffers[a.inputs + o]);
+    out.type = &conversion<T>(a.out_types[o]);
+    out.operand = a.out_operands[o];
+    out.plain = a.out_types[o] == kDType<T> && out.operand >= a.inputs + a.constants.n;
+    bool shared = false;
+    for (int64_t i = 0; i < a.inputs; ++i) shared |= buffers[i] == buffers[a.inputs + o];
+    out.streamed = out.plain && !shared && elements * out.type->bytes >= kStreamBytes &&
+                   reinterpret_cast<uintptr_t>(out.data) % kVectorBytes == 0;
+    const int64_t writer = writer_of(a, buffers, out, o);
+    out.direct = writer >= 0 && target[writer] < 0;
+    if (out.direct) target[writer] = o;
+  }
 }
 
 template <class T>
@@ -251,25 +322,11 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
 
   auto* inputs = static_cast<Input<T>*>(__builtin_alloca(static_cast<size_t>(a.inputs) * sizeof(Input<T>)));
   for (int64_t i = 0; i < a.inputs; ++i) describe(inputs[i], a, i, buffers[i], elements);
-
-  const int64_t first_register = a.inputs + a.constants.n;
-  const int64_t written_last = a.code.n ? first_register + a.code[a.code.n - 4] : -1;
   auto* outputs = static_cast<Output<T>*>(__builtin_alloca(static_cast<size_t>(a.out_types.n) * sizeof(Output<T>)));
-  for (int64_t o = 0; o < a.out_types.n; ++o) {
-    Output<T>& out = outputs[o];
-    out.data = static_cast<char*>(buffers[a.inputs + o]);
-    out.type = &conversion<T>(a.out_types[o]);
-    out.operand = a.out_operands[o];
-    const bool plain = a.out_types[o] == kDType<T> && out.operand >= first_register;
-    bool shared = false;
-    for (int64_t i = 0; i < a.inputs; ++i) shared |= buffers[i] == buffers[a.inputs + o];
-    out.streamed = plain && !shared && elements * out.type->bytes >= kStreamBytes &&
-                   reinterpret_cast<uintptr_t>(out.data) % kVectorBytes == 0;
-    out.direct = plain && !out.streamed && a.out_types.n == 1 && out.operand == written_last;
-  }
+  auto* target = static_cast<int64_t*>(__builtin_alloca(static_cast<size_t>(a.code.n / 5) * sizeof(int64_t)));
+  describe_outputs(outputs, target, a, buffers, elements);
 
-  const bool far = elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
-  const Chain<T> chain{a, inputs, outputs, elements, far};
+  const Chain<T> chain{a, inputs, outputs, target};
   const int64_t tiles = (elements + kTile<T> - 1) / kTile<T>;
   int64_t tasks = 1;
   if (tiles > 1 && context.threads > 1) {

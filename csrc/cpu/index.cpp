@@ -5,6 +5,7 @@
 #include "../args/index.h"
 
 #include "move.h"
+#include "simd.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -42,6 +43,27 @@ int64_t product(const Ints& dims) {
   return n;
 }
 
+constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
+
+// A run of whole cache lines written past the caches; `to` is aligned to one.
+inline void stream_lines(char* to, const char* from, int64_t bytes) {
+#if defined(__AVX512F__)
+  for (int64_t i = 0; i < bytes; i += 64)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
+#elif defined(__AVX2__)
+  for (int64_t i = 0; i < bytes; i += 32)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
+#else
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+#endif
+}
+inline void finish_streams() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 // out (outer, count, inner) from data (outer, rows, inner).
 template <class T, class Rows>
 void gather_rows(const T* data, T* out, int64_t outer, int64_t rows, int64_t count, int64_t inner, const Rows& row,
@@ -49,6 +71,8 @@ void gather_rows(const T* data, T* out, int64_t outer, int64_t rows, int64_t cou
   const int64_t total = outer * count;
   const int64_t work = pieces(context, total * (2 * inner * static_cast<int64_t>(sizeof(T)) + 8));
   const int64_t tasks = work < total ? work : total;
+  const int64_t bytes = inner * static_cast<int64_t>(sizeof(T));
+  const bool streamed = total * bytes >= kStreamBytes && bytes % 64 == 0 && reinterpret_cast<uintptr_t>(out) % 64 == 0;
   parallel(context, tasks, [&](int64_t task, int) {
     int64_t at = total * task / tasks;
     const int64_t end = total * (task + 1) / tasks;
@@ -58,9 +82,14 @@ void gather_rows(const T* data, T* out, int64_t outer, int64_t rows, int64_t cou
       const T* table = data + o * rows * inner;
       if (inner == 1)
         for (; at < stop; ++at) out[at] = table[row(at - o * count)];
+      else if (streamed)
+        for (; at < stop; ++at)
+          stream_lines(reinterpret_cast<char*>(out + at * inner),
+                       reinterpret_cast<const char*>(table + row(at - o * count) * inner), bytes);
       else
         for (; at < stop; ++at) copy_run(out + at * inner, table + row(at - o * count) * inner, inner);
     }
+    if (streamed) finish_streams();
   });
 }
 

@@ -247,8 +247,9 @@ double gamma_variate(Draws& draws, double shape) {
   for (;;) {
     const double x = draws.normal(), t = 1 + c * x;
     if (t <= 0) continue;
-    const double v = t * t * t;
-    if (log(draws.next()) < 0.5 * x * x + d - d * v + d * log(v)) return boost * d * v;
+    const double v = t * t * t, u = draws.next(), square = x * x;
+    // The first condition implies the second, needs no logarithm and nearly always holds.
+    if (u < 1 - 0.0331 * square * square || log(u) < 0.5 * square + d - d * v + d * log(v)) return boost * d * v;
   }
 }
 

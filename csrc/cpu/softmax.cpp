@@ -70,8 +70,17 @@ void softmax_row(const T* x, T* y, int64_t n, T scale) {
   constexpr T lowest = -static_cast<T>(__builtin_inff());
   const Vec<T> s = splat(scale);
   Vec<T> tops = splat(lowest);
-  each_vector<T>(
-      n, [&](int64_t i, int lanes) { tops = vmax(tops, first_lanes<T>(read(x + i, lanes) * s, lanes, lowest)); });
+  int64_t whole = 0;
+  if (n >= 4 * kLanes<T>) {  // four that do not wait for each other
+    Vec<T> some[4] = {tops, tops, tops, tops};
+    for (; whole + 4 * kLanes<T> <= n; whole += 4 * kLanes<T>)
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) some[k] = vmax(load<T>(x + whole + k * kLanes<T>) * s, some[k]);
+    tops = vmax(vmax(some[0], some[1]), vmax(some[2], some[3]));
+  }
+  each_vector<T>(n - whole, [&](int64_t i, int lanes) {
+    tops = vmax(tops, first_lanes<T>(read(x + whole + i, lanes) * s, lanes, lowest));
+  });
   const T top = fold_lanes<T>(tops, [](T a, T b) { return a < b ? b : a; });
   const Vec<T> t = splat(top);
   BlockSum<T> sum;

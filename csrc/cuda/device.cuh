@@ -142,6 +142,26 @@ template <class T>
 __device__ inline T num(T, double value) {
   return static_cast<T>(value);
 }
+// The value itself, which nvcc does not merge with what is done to it: a product stays rounded.
+#ifdef MINIMX_EMULATE
+template <class T>
+inline T rounded(T a) {
+  return a;
+}
+#else
+template <class T>
+__device__ inline T rounded(T a) {
+  return a;
+}
+template <>
+__device__ inline float rounded(float a) {
+  return __fmul_rn(a, 1.0f);
+}
+template <>
+__device__ inline double rounded(double a) {
+  return __dmul_rn(a, 1.0);
+}
+#endif
 template <class T>
 __device__ inline T flag(T, bool condition) {
   return static_cast<T>(condition);

@@ -103,6 +103,9 @@ class Embedding(Op):
         data, weight = node.inputs
         return [apply("take", [weight, data])]
 
+    def gradient(self, p, node, grads):
+        return [None, apply("_scatter_add", [grads[0], node.inputs[0]], size=p.input_dim, axis=0, mode="clip")]
+
 
 # ---- one index per position ----------------------------------------------------------------------------------------------
 

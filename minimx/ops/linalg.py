@@ -220,7 +220,8 @@ class LinalgTrsm(_Triangular):
             "lower": int(p.lower),
             "alpha": p.alpha,
         }
-        emit("trsm", b.dtype, args, node.inputs, node.outputs)
+        scratch = emit.threads * node.inputs[0].shape[-1] * 128
+        emit("trsm", b.dtype, args, node.inputs, node.outputs, scratch=scratch)
 
 
 # ---- diagonals and triangles --------------------------------------------------------------------------------------------

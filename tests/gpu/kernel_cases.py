@@ -137,7 +137,7 @@ def ewise():
     yield chain("forty outputs", [numbers(40), numbers(40, seed=1)], code, "float32",
                 outputs=[(2 + i, "float32") for i in range(40)])  # fmt: skip
     many = [numbers(40, seed=i) for i in range(16)]
-    code = [("add", 0, 0, 1)] + [("fma", 0, 16, i, i - 1) for i in range(2, 16)] * 8
+    code = [("add", 0, 0, 1)] + [("mul_add", 0, 16, i, i - 1) for i in range(2, 16)] * 8
     yield chain("a long chain over sixteen inputs", many, code, "float64", outputs=[(16, "float64")], digits=1e6)
 
 
@@ -437,8 +437,8 @@ def factor():
             args = {"batch": 3, "rows": rows, "columns": width, "transpose": transpose, "rightside": rightside,
                     "lower": lower, "alpha": 0.5}  # fmt: skip
             b = numbers(3, rows, width, dtype=dtype)
-            operands = [definite, b, unset(*b.shape, dtype=dtype)]
-            yield Case(f"{transpose} {rightside} {lower}", f"trsm.{dtype}", args, operands, digits=100)
+            operands = [definite, b, unset(*b.shape, dtype=dtype), unset(64 * 32 * n)]
+            yield Case(f"{transpose} {rightside} {lower}", f"trsm.{dtype}", args, operands, (2,), 100)
 
 
 # ---- sort and scan ----------------------------------------------------------------------------------------------------
