@@ -219,24 +219,20 @@ def link(
         buffer = lowered.bound[key]
         device = devices[buffer.device]
         slots[key] = program.add_kept(device, buffer.nbytes) if key[0] == "kept" else program.add_bound(device)
-    numbers: dict[Buffer, int] = {}
+    numbers: dict[Buffer | None, int] = {None: -1}
+    parts: dict[tuple[Key, int], int] = {(key, 0): number for key, number in slots.items()}
 
     def slot(buffer: Buffer | None) -> int:
-        if buffer is None:
-            return -1
-        root, offset = buffer.root()
-        if root.bound is not None:
-            return slots[root.bound] if offset == 0 else bound_part(root.bound, offset)
-        if buffer not in numbers:
-            numbers[buffer] = program.add_arena(devices[root.device], planned.offsets[root] + offset)
-        return numbers[buffer]
-
-    parts: dict[tuple[Key, int], int] = {}
-
-    def bound_part(key: Key, offset: int) -> int:
-        if (key, offset) not in parts:
-            parts[key, offset] = program.add_part(slots[key], offset)
-        return parts[key, offset]
+        number = numbers.get(buffer)
+        if number is None:
+            assert buffer is not None
+            root, offset = buffer.root()
+            if root.bound is None:
+                number = program.add_arena(devices[root.device], planned.offsets[root] + offset)
+            elif (number := parts.get((root.bound, offset))) is None:
+                number = parts[root.bound, offset] = program.add_part(slots[root.bound], offset)
+            numbers[buffer] = number
+        return number
 
     for call in lowered.calls:
         operands = [slot(b) for b in call.operands()]
@@ -254,17 +250,25 @@ def link(
     for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
         if key[0] != "kept":
             program.writes(slots[key])
+    texts: dict[Any, str] = {}
     for at, call in enumerate(lowered.calls):
-        program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
+        program.describe(at, call.op or call.kernel, call.node, *_traffic(call, texts))
     program.seal([(devices[d], size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 
 
-def _traffic(call: Call) -> tuple[str, int]:
-    """What a call reads and writes, for the profiler: as text, and in bytes."""
-    reads = [b for b in call.reads if b is not None]
-    ins, outs = (", ".join([f"{b.dtype}{list(b.shape)}" for b in side]) for side in (reads, call.writes))
-    return f"{ins} -> {outs}", sum([b.nbytes for b in reads]) + sum([b.nbytes for b in call.writes])
+def _traffic(call: Call, texts: dict[Any, str]) -> tuple[str, int]:
+    """What a call reads and writes, for the profiler: as text, and in bytes. `texts` of types are those made before."""
+    sides, nbytes = [], 0
+    for buffers in (call.reads, call.writes):
+        told = []
+        for buffer in buffers:
+            if buffer is not None:
+                kind = buffer.dtype, buffer.shape
+                told.append(texts.get(kind) or texts.setdefault(kind, f"{buffer.dtype}{list(buffer.shape)}"))
+                nbytes += buffer.nbytes
+        sides.append(", ".join(told))
+    return " -> ".join(sides), nbytes
 
 
 def _host_body(call: Call) -> Callable[[list[int]], None]:

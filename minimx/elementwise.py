@@ -58,7 +58,7 @@ class Elementwise(Op, abstract=True):
 def compute_type(dtypes: Sequence[str], float_only: bool = False) -> str:
     if "float64" in dtypes:
         return "float64"
-    if all(d in FLOATS for d in dtypes):
+    if FLOATS.issuperset(dtypes):
         return "float32"
     if any(d in FLOATS for d in dtypes):
         # an integer meets a float: float32 holds 8-bit integers exactly, wider ones need float64

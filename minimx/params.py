@@ -268,7 +268,7 @@ def parse_params(op: str, params: dict[str, Param], given: dict[str, Any], where
             values[name] = param.parse(value)
         except ValueError:
             raise wrong(f": {name} must be {param.allowed()}, got {value!r}") from None
-    for name, value in values.items():
-        if value is REQUIRED:
-            raise wrong(f": the parameter {name} ({params[name].allowed()}) is missing")
+    if REQUIRED in values.values():
+        name = next(n for n, value in values.items() if value is REQUIRED)
+        raise wrong(f": the parameter {name} ({params[name].allowed()}) is missing")
     return values

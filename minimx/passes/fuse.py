@@ -158,9 +158,10 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
             made.add(top)
             if isinstance(top, _Unit):
                 _fused_node(top, list(read_outside[top]), new)
-            elif any(v in new for v in top.inputs):
-                rebuilt = with_inputs(top, [new.get(v, v) for v in top.inputs])
-                new.update(zip(top.outputs, rebuilt.outputs, strict=True))
+            else:
+                changed = tuple([new.get(v, v) for v in inputs])
+                if changed != inputs:
+                    new.update(zip(top.outputs, with_inputs(top, changed).outputs, strict=True))
 
     for node in order:
         build(group_of.get(node, node))

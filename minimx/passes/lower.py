@@ -79,7 +79,7 @@ class Call:
     op: str = ""  # the operators it stands for
 
     def operands(self) -> list[Buffer | None]:
-        return [*self.reads, *self.writes, *([self.scratch] if self.scratch else [])]
+        return [*self.reads, *self.writes, self.scratch] if self.scratch else [*self.reads, *self.writes]
 
     def __repr__(self) -> str:
         return f"{', '.join(map(repr, self.writes))} = {self.kernel}({', '.join(map(repr, self.reads))})  # {self.node}"
@@ -104,6 +104,7 @@ class Emit:
         self.buffers: dict[Value, Buffer] = {}
         self.bound: dict[Key, Buffer] = {}
         self.node: Node | None = None
+        self.device: Device = ("cpu", 0)
         self.random: dict[Device, Buffer] = {}
         self._has: dict[tuple[Device, str], bool] = {}  # whether a device has a kernel
         self._shared: dict[Node, Any] = {}
@@ -126,7 +127,7 @@ class Emit:
         """
         device = self.device
         name = f"{kernel}.{dtype}" if dtype else kernel
-        reads = [self.buffer(v) for v in ins]
+        reads = [None if v is None else self.buffer(v) for v in ins]
         writes = [self.buffer(v) for v in outs]
         if (device, name) not in self._has:
             self._has[device, name] = _core.device(*device).has_kernel(name)
@@ -208,15 +209,16 @@ class Emit:
         return True
 
     @property
-    def device(self) -> Device:
-        return self.node.device if self.node is not None and self.node.device else ("cpu", 0)
-
-    @property
     def threads(self) -> int:
         """Workers a kernel of this device may use: what per-thread scratch is multiplied with."""
         return _core.thread_count() if self.device[0] == "cpu" else 1
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def turn_to(self, node: Node | None) -> None:
+        """Calls from now on are for this node."""
+        self.node = node
+        self.device = node.device if node is not None and node.device else ("cpu", 0)
 
     def buffer(self, v: Any) -> Any:
         if not isinstance(v, Value):
@@ -298,9 +300,9 @@ def _backward_order(graph: Graph) -> list[Value]:
 def _lower_nodes(nodes: Sequence[Node], emit: Emit) -> None:
     for node in nodes:
         if node.op is not None:
-            emit.node = node
+            emit.turn_to(node)
             node.op.lower(node.params, node, emit)
-    emit.node = None
+    emit.turn_to(None)
 
 
 def _deliver(value: Value, key: Key, emit: Emit, home: Device | None = None) -> None:
@@ -312,9 +314,9 @@ def _deliver(value: Value, key: Key, emit: Emit, home: Device | None = None) -> 
         emit.bound[key] = root
         return
     target = emit.bound[key] = Buffer(value.shape, value.dtype, home or buffer.device, key)
-    emit.node = value.node if value.node.op else None
+    emit.turn_to(value.node if value.node.op else None)
     emit.copy(buffer, target)
-    emit.node = None
+    emit.turn_to(None)
 
 
 class _Uses:
@@ -357,9 +359,9 @@ def _update(target: Value, value: Value, emit: Emit, uses: _Uses) -> None:
         root.parent, root.offset = home, 0
         uses.join(root, home)
         return
-    emit.node = value.node if value.node.op else None
+    emit.turn_to(value.node if value.node.op else None)
     emit.copy(buffer, home)
-    emit.node = None
+    emit.turn_to(None)
 
 
 def _may_write_at_once(root: Buffer, home: Buffer, calls: Sequence[Call], uses: _Uses) -> bool:

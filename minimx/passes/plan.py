@@ -25,7 +25,7 @@ class Plan:
     unshared_bytes: int = 0  # what the same buffers would take without sharing memory
 
 
-@dataclass
+@dataclass(slots=True)
 class _Block:
     """Buffers that hand one piece of memory on to each other."""
 
@@ -54,8 +54,9 @@ def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
     blocks: dict[Buffer, _Block] = {}
     for i, call in enumerate(calls):
         for root in _roots(call.operands()):
-            if root in blocks:
-                blocks[root].last = i
+            block = blocks.get(root)
+            if block is not None:
+                block.last = i
             else:
                 blocks[root] = _Block(root.nbytes, i, i, root.device, [root])
     return blocks
