@@ -37,8 +37,11 @@ namespace minimx {
 // conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
 // conv_winograd_data_gradient  dy, transformed, dx, scratch
 //
+// conv_winograd_weight_gradient  x, dy, dw, scratch        tiles of 2 only
+//
 // There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the weights what
-// packed ones take; for the others threads · up((tile + 2)² · (C + 80) · tiles), for at least one tile at a time.
+// packed ones take; for their gradient 16 · (C · up16(F) + 16 + (C + 32 + up16(F)) · tiles); for the others threads ·
+// up((tile + 2)² · (C + 80) · tiles); for at least one tile at a time. More tiles at a time round differently.
 struct ConvLastArgs {
   int64_t batch;
   int64_t channels;

@@ -227,6 +227,36 @@ def by_winograd(r, tile, dtype, operands, weights, backward, workers, tiles, act
     return to_first(out)
 
 
+def sums_by_winograd(r, x, dy, tiles):
+    elements = last.winograd_sums_scratch(r.channels, r.filters, tiles)
+    out, scratch = np.full(r.w_shape, np.nan, x.dtype), np.full(elements + 4096, np.nan, x.dtype)
+    kernel = f"conv_winograd_weight_gradient.{x.dtype}"
+    _core.run_kernel(kernel, args(r, elements, tile=2), [to_last(x), to_last(dy), out, scratch])
+    assert np.isnan(scratch[elements:]).all()
+    return out
+
+
+@pytest.mark.parametrize("tiles", [1, 200], ids=["a tile at a time", "many tiles"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", TILED, ids=str)
+def test_winograd_weight_gradient(case, dtype, tiles, threads, rng):  # noqa: F811
+    r = Reference(case)
+    x, dy = (rng.standard_normal(s).astype(dtype) for s in (r.x_shape, r.y_shape))
+    check(sums_by_winograd(r, x, dy, tiles), r.weight_gradient(x, dy), np.prod(r.y_shape[2:]) * r.batch)
+
+
+def test_winograd_weight_gradient_on_any_number_of_threads(rng):  # noqa: F811
+    r = Reference((3, 40, 100, 1, (14, 14), *WINDOW, (1, 1)))
+    x, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.y_shape))
+    before, results = _core.thread_count(), []
+    for count in (1, 2, 3):
+        _core.set_thread_count(count)
+        results.append(sums_by_winograd(r, x, dy, 50))
+    _core.set_thread_count(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
 @pytest.mark.parametrize("tiles", [1, 30], ids=["a tile at a time", "many tiles"])
 @pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
