@@ -25,8 +25,8 @@ namespace minimx {
 // `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
 //   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)
 //   data gradient    the same for (kernel[0] rows, out[1] + 2·kernel[1]·dilate[1] columns, F channels)
-//   weight gradient  up(Π kernel · C · up(F)) + threads · up(256 or out[1] if that is more, · (up(F) or 512 if that is
-//                    less, + 32) + 512)
+//   weight gradient  up(Π kernel · C · up(F)) + threads · up(256 or out[1] if that is more, · ((up(F) or 512 if that is
+//                    less) + (Π kernel · C or 256 if that is less) + 48) + 512)
 // More than the least lets the kernels work on more rows at once.
 //
 // Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`

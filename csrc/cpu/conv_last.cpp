@@ -229,7 +229,9 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
 // ---- Weight gradient ------------------------------------------------------------------------------------------------
 
 // Pixels that are summed up at once: the terms of a band and a panel of dy share the first-level cache.
-constexpr int64_t kStripPixels = 256, kFiltersAtOnce = 512;
+constexpr int64_t kStripPixels = MINIMX_VECTOR_BYTES == 64 ? 256 : 128, kFiltersAtOnce = 512;
+// Bands of terms whose pixels are copied together.
+constexpr int64_t kBandsAtOnce = 256 / kPixels;
 
 // The patches of one band of terms: `count` neighbouring channels of one tap, or of a row of taps.
 struct Band {
@@ -247,6 +249,16 @@ struct Bands {
     per_stretch = ceil_div(stretch, kPixels);
     count = per_stretch * s.row.taps * (wide ? 1 : s.column.taps);
   }
+  // Those that are copied when band i is the first of its thread or of its group: all up to `end` in its stretch.
+  Band group(int64_t i, int64_t end) const {
+    const int64_t within = i % per_stretch, first = i - within;
+    const int64_t stop = lesser(first + lesser(per_stretch, (within / kBandsAtOnce + 1) * kBandsAtOnce), end);
+    Band whole = at(i);
+    const Band last = at(stop - 1);
+    whole.count = last.channel + last.count - whole.channel;
+    return whole;
+  }
+  bool begins_group(int64_t i) const { return i % per_stretch % kBandsAtOnce == 0; }
   Band at(int64_t i) const {
     const int64_t which = i / per_stretch, lo = begin_of(i % per_stretch, stretch, per_stretch);
     const int64_t hi = begin_of(i % per_stretch + 1, stretch, per_stretch);
@@ -270,27 +282,25 @@ inline int64_t find_pixels(const Sweep& s, int64_t row_tap, int64_t column_tap, 
   return count;
 }
 
-// Copies a band's terms of these pixels side by side.
+// Copies `terms` of these pixels, which are `apart` in x, to `pitch` elements apart.
 template <class T>
 void gather_pixels(const T* x, int64_t apart, int64_t terms, const Pixels* from, int64_t count, T* patches,
-                   Pixels* to) {
+                   int64_t pitch, Pixels* to) {
   int64_t at = 0;
   for (int64_t r = 0; r < count; ++r) {
-    pack_rows_transposed(x + from[r].x, apart, terms, from[r].count, patches + at);
     to[r] = {at, from[r].dy, from[r].count};
-    at += from[r].count * terms;
+    for (int64_t p = 0; p < from[r].count; ++p, at += pitch) copy_run(patches + at, x + from[r].x + p * apart, terms);
   }
 }
 
-// For a band of a row of taps, which may lie half outside of the image: copies what x has to patches[p * band.count +
-// i].
+// For bands of a row of taps, which may lie half outside of the image: copies what x has to patches[p * pitch + i].
 template <class T>
-void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int64_t r1, T* patches) {
+void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int64_t r1, T* patches, int64_t pitch) {
   for (int64_t r = r0; r < r1; ++r) {
     const int64_t y = s.row.start + r % s.row.out * s.row.stride + band.row_tap * s.row.dilate;
     const bool inside = y >= 0 && y < s.row.in;
     const T* row = x + (r / s.row.out * s.row.in + y) * s.column.in * s.depth;
-    for (int64_t j = 0; j < s.column.out; ++j, patches += band.count) {
+    for (int64_t j = 0; j < s.column.out; ++j, patches += pitch) {
       const int64_t first = (s.column.start + j * s.column.stride) * s.depth + band.channel;
       if (inside && first >= 0 && first + band.count <= s.column.in * s.depth) {
         copy_run(patches, row + first, band.count);
@@ -320,12 +330,13 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
     return;
   }
   const int64_t rows = s.images * s.row.out, pixels = s.column.out;
-  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + 32)) / pixels);
-  const int64_t strips = ceil_div(rows, at_once);
   const Bands bands(s);
-  // Pixels that far apart share too few sets of the first-level cache to stay there for the next panel.
-  const int64_t apart = s.column.stride * s.depth;
-  const bool crowded = !bands.wide && apart * static_cast<int64_t>(sizeof(T)) >= 1024;
+  // Copied pixels are an odd number of lines apart: many would share too few sets of the first-level cache where they
+  // were.
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t apart = (ceil_div(lesser(bands.stretch, kBandsAtOnce * kPixels), line) | 1) * line;
+  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + apart + 16)) / pixels);
+  const int64_t strips = ceil_div(rows, at_once);
   const int64_t work = s.outputs() * terms * s.width;
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
@@ -339,7 +350,7 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
     const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
     const int64_t b0 = begin_of(task % share, bands.count, share), b1 = begin_of(task % share + 1, bands.count, share);
     T* const patches = scratch + thread * per_thread;
-    Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * 16 + 64);
+    Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * apart);
     Pixels* const gathered = runs + at_once;
     T* const packed = reinterpret_cast<T*>(gathered + at_once);
     const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kVectors);
@@ -351,24 +362,26 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
         pack_columns_of<T, kVectors>(dy + r0 * pixels * s.width + f0 + v0 * L, s.width,
                                      lesser((v1 - v0) * L, f1 - f0 - v0 * L), deep, packed + v0 * L * deep);
       }
-      int64_t count = 0;
+      int64_t count = 0, first = 0;
       for (int64_t b = b0; b < b1; ++b) {
         const Band band = bands.at(b);
-        if (bands.wide) {
-          pack_patches(s, band, x, r0, r1, patches);
-          runs[0] = {0, 0, deep};
-          count = 1;
-        } else if (b == b0 || band.channel == 0) {
-          count = find_pixels(s, band.row_tap, band.column_tap, r0, r1, runs);
+        if (b == b0 || bands.begins_group(b)) {
+          const Band group = bands.group(b, b1);
+          first = group.channel;
+          if (bands.wide) {
+            pack_patches(s, group, x, r0, r1, patches, apart);
+            gathered[0] = {0, 0, deep};
+            count = 1;
+          } else {
+            count = find_pixels(s, group.row_tap, group.column_tap, r0, r1, runs);
+            gather_pixels(x + first, s.column.stride * s.depth, group.count, runs, count, patches, apart, gathered);
+          }
         }
-        if (crowded) gather_pixels(x + band.channel, apart, band.count, runs, count, patches, gathered);
-        const bool copied = bands.wide || crowded;
-        const T* const from = copied ? patches : x + band.channel;
         for (int64_t p = 0; p < panels; ++p) {
           const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
-          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](from, copied ? band.count : apart, crowded ? gathered : runs,
-                                                       count, packed + v0 * L * deep,
-                                                       sums + band.at * pitch + f0 + v0 * L, pitch, strip > 0);
+          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](patches + band.channel - first, apart, gathered, count,
+                                                       packed + v0 * L * deep, sums + band.at * pitch + f0 + v0 * L,
+                                                       pitch, strip > 0);
         }
       }
     }

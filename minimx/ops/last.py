@@ -182,7 +182,7 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
             elements = winograd_sums_scratch(data.shape[3], grad.shape[3], tiles)
         else:
             pixels = max(STRIP, grad.shape[2])
-            per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + 2 * WIDE) + 512)
+            per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)
             elements = up(terms * width) + emit.threads * per_thread
         args = geometry(p, data.shape, grad.shape, elements)
         emit(

@@ -87,8 +87,9 @@ def packed(r, w, turned=False):
 
 def weight_scratch(r, workers, strip):
     wide = last.up(r.filters, 16)
-    per_thread = last.up(max(strip, r.out[1]) * (min(wide, 512) + 32) + 512)
-    return last.up(int(np.prod(r.kernel)) * r.channels * wide) + workers * per_thread
+    terms = int(np.prod(r.kernel)) * r.channels
+    per_thread = last.up(max(strip, r.out[1]) * (min(wide, 512) + min(terms, 256) + 48) + 512)
+    return last.up(terms * wide) + workers * per_thread
 
 
 def three(r, x, w, dy, workers, extra):
