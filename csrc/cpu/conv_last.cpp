@@ -230,6 +230,9 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
 
 // Pixels that are summed up at once: the terms of a band and a panel of dy share the first-level cache.
 constexpr int64_t kStripPixels = MINIMX_VECTOR_BYTES == 64 ? 256 : 128, kFiltersAtOnce = 512;
+// Where there are many pixels and few sums, parts of the pixels are summed up apart: x and dy are then read only once.
+// Their number does not depend on that of the threads, and so neither does the result.
+constexpr int64_t kParts = 8, kSumsOfAPart = 1 << 17, kManyPixels = 4096;
 // Bands of terms whose pixels are copied together.
 constexpr int64_t kBandsAtOnce = 256 / kPixels;
 
@@ -321,7 +324,9 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   T* const dw = static_cast<T*>(buffers[2]);
   T* const sums = static_cast<T*>(buffers[3]);
   const int64_t pitch = ceil_div(s.width, 16) * 16, terms = s.terms();
-  const int64_t taken = ceil_div(terms * pitch, 64) * 64, wide = lesser(pitch, kFiltersAtOnce);
+  const int64_t work = s.outputs() * terms * s.width;
+  const int64_t most = terms * pitch <= kSumsOfAPart && s.outputs() >= kManyPixels ? kParts : 1;
+  const int64_t one = ceil_div(terms * pitch, 64) * 64, taken = most * one, wide = lesser(pitch, kFiltersAtOnce);
   T* const scratch = sums + taken;
   const int64_t per_thread = (a.scratch - taken) / context.threads / 64 * 64;
   // A strip is some rows of output, which may belong to several images.
@@ -336,25 +341,27 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
   const int64_t apart = (ceil_div(lesser(bands.stretch, kBandsAtOnce * kPixels), line) | 1) * line;
   const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + apart + 16)) / pixels);
-  const int64_t strips = ceil_div(rows, at_once);
-  const int64_t work = s.outputs() * terms * s.width;
+  const int64_t strips = ceil_div(rows, at_once), parts = lesser(most, strips);
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
-  // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
-  // packed by all of them.
+  // Without parts, terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt
+  // out has to be packed by all of them.
   const int64_t workers = alone ? 1 : context.threads * (work > 256 * kWorthATask ? 2 : 1);
-  const bool by_filters = workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
-  const int64_t share = by_filters ? 1 : lesser(bands.count, workers);
+  const bool by_filters =
+      parts == 1 && workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
+  const int64_t share = by_filters ? 1 : lesser(bands.count, ceil_div(workers, parts));
   const int64_t blocks = greater(by_filters ? workers : 1, ceil_div(s.width, kFiltersAtOnce));
-  parallel(context, share * blocks, [&](int64_t task, int thread) {
-    const int64_t f0 = begin_of(task / share, ceil_div(s.width, L), blocks) * L;
-    const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
+  parallel(context, parts * share * blocks, [&](int64_t task, int thread) {
+    const int64_t part = task / (share * blocks), block = task / share % blocks;
+    const int64_t f0 = begin_of(block, ceil_div(s.width, L), blocks) * L;
+    const int64_t f1 = lesser(s.width, begin_of(block + 1, ceil_div(s.width, L), blocks) * L);
     const int64_t b0 = begin_of(task % share, bands.count, share), b1 = begin_of(task % share + 1, bands.count, share);
     T* const patches = scratch + thread * per_thread;
     Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * apart);
     Pixels* const gathered = runs + at_once;
     T* const packed = reinterpret_cast<T*>(gathered + at_once);
     const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kVectors);
-    for (int64_t strip = 0; strip < strips; ++strip) {
+    const int64_t begin = begin_of(part, strips, parts), end = begin_of(part + 1, strips, parts);
+    for (int64_t strip = begin; strip < end; ++strip) {
       const int64_t r0 = begin_of(strip, rows, strips), r1 = begin_of(strip + 1, rows, strips);
       const int64_t deep = (r1 - r0) * pixels;
       for (int64_t p = 0; p < panels; ++p) {
@@ -379,13 +386,19 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
         }
         for (int64_t p = 0; p < panels; ++p) {
           const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
-          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](patches + band.channel - first, apart, gathered, count,
-                                                       packed + v0 * L * deep, sums + band.at * pitch + f0 + v0 * L,
-                                                       pitch, strip > 0);
+          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](
+              patches + band.channel - first, apart, gathered, count, packed + v0 * L * deep,
+              sums + part * one + band.at * pitch + f0 + v0 * L, pitch, strip > begin);
         }
       }
     }
   });
+  if (parts > 1)
+    parallel(context, terms, [&](int64_t term, int) {
+      T* const to = sums + term * pitch;
+      for (int64_t part = 1; part < parts; ++part)
+        for (int64_t f = 0; f < pitch; f += L) store(to + f, load(to + f) + load(to + part * one + f));
+    });
   const int64_t lines = ceil_div(s.width, L), tasks = alone ? 1 : lesser(lines, 4 * context.threads);
   parallel(context, tasks, [&](int64_t task, int) {
     deliver_weights(s, sums, pitch, dw, begin_of(task, lines, tasks) * L,

@@ -15,7 +15,9 @@ from ..params import Bool, Int, Shape
 
 # Elements of input that a thread works on at once: a quarter of a large second-level cache.
 BOX = 128 * 1024
-STRIP, FILTERS_AT_ONCE = 256, 512  # as in csrc/cpu/conv_last.cpp
+# As in csrc/cpu/conv_last.cpp.
+STRIP, FILTERS_AT_ONCE = 256, 512
+PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
 # Elements that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
 TILES = 2 * 1024 * 1024
@@ -183,7 +185,8 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
         else:
             pixels = max(STRIP, grad.shape[2])
             per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)
-            elements = up(terms * width) + emit.threads * per_thread
+            many = terms * width <= SUMS_OF_A_PART and product(grad.shape[:3]) >= MANY_PIXELS
+            elements = (PARTS if many else 1) * up(terms * width) + emit.threads * per_thread
         args = geometry(p, data.shape, grad.shape, elements)
         emit(
             "conv_winograd_weight_gradient" if p.tile else "conv_last_weight_gradient",

@@ -26,6 +26,7 @@ CASES = [
     (1, 5, 16, 1, (1, 300), (1, 5), (1, 1), (1, 1), (0, 2)),
     (1, 70, 16, 1, (3, 8), (2, 2), (3, 3), (1, 1), (0, 0)),  # gaps that nothing reaches
     (1, 4, 600, 1, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1)),  # more filters than a strip takes
+    (2, 5, 24, 1, (50, 50), (3, 3), (1, 1), (1, 1), (0, 0)),  # so many pixels that parts are summed up apart
 ]
 
 
@@ -89,7 +90,8 @@ def weight_scratch(r, workers, strip):
     wide = last.up(r.filters, 16)
     terms = int(np.prod(r.kernel)) * r.channels
     per_thread = last.up(max(strip, r.out[1]) * (min(wide, 512) + min(terms, 256) + 48) + 512)
-    return last.up(terms * wide) + workers * per_thread
+    many = terms * wide <= last.SUMS_OF_A_PART and r.batch * int(np.prod(r.out)) >= last.MANY_PIXELS
+    return (last.PARTS if many else 1) * last.up(terms * wide) + workers * per_thread
 
 
 def three(r, x, w, dy, workers, extra):
@@ -150,7 +152,7 @@ def test_random_sizes(seed):
 
 
 def test_threads_do_not_change_the_result(rng):  # noqa: F811
-    for case in CASES[:11]:
+    for case in (*CASES[:11], CASES[-1]):
         r = Reference(case)
         x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape, r.y_shape))
         before, results = _core.thread_count(), []
