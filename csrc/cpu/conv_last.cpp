@@ -23,7 +23,7 @@ template <class Body>
 void each_class(const ConvLastArgs& a, const Body& body) {
   for (int64_t i = 0; i < a.stride[0]; ++i)
     for (int64_t j = 0; j < a.stride[1]; ++j) {
-      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j)};
+      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false};
       if (s.outputs() > 0) body(s);
     }
 }
@@ -92,6 +92,16 @@ void copy_source(const Sweep& s, const Box& b, const Source& source, const T* x,
   }
 }
 
+// Copies the pixels that the outputs of a picked row meet in the images.
+template <class T>
+void copy_picked(const Sweep& images, const Box& b, const Source& source, const T* x, T* to) {
+  for (int64_t o = b.column; o < b.column + b.columns; ++o, to += source.pixel) {
+    const int64_t row = o / images.column.out, column = o % images.column.out * images.column.stride;
+    const int64_t from = row / images.row.out * images.row.in + row % images.row.out * images.row.stride;
+    copy_run(to, x + (from * images.column.in + column) * images.depth, images.depth);
+  }
+}
+
 // How a sweep is cut: boxes of rows (of columns when there is one row) of every image, and parts of the panels.
 struct Cut {
   bool by_columns;
@@ -134,7 +144,10 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
            const Context& context) {
   constexpr int L = kLanes<T>;
   if (s.outputs() * s.width == 0) return;
-  if (s.row.plain() && s.column.plain()) {  // one long row of pixels
+  const Sweep images = s;
+  if (s.row.single() && s.column.single()) {  // one long row of pixels
+    s.picked = !s.row.plain() || !s.column.plain();
+    s.row.stride = s.column.stride = 1;
     s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
     s.row.in = s.row.out = s.row.result = s.images = 1;
   }
@@ -159,7 +172,10 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
         from += ((s.row.start + box.row * s.row.stride) * s.column.in + s.column.start + box.column * s.column.stride) *
                 s.depth;
       } else {
-        if (where != last) copy_source(s, box, source, from, copy);
+        if (where != last && s.picked)
+          copy_picked(images, box, source, x, copy);
+        else if (where != last)
+          copy_source(s, box, source, from, copy);
         from = copy;
       }
       if (where != last) fill_runs(s, source, runs);

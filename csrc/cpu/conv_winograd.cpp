@@ -71,7 +71,7 @@ void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Co
 }
 
 Sweep gradient_sweep(const ConvLastArgs& a) {
-  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0)};
+  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0), false};
 }
 
 template <class T>
