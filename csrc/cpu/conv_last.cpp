@@ -65,9 +65,10 @@ struct Riders {
   int64_t activation;
 };
 
-// Elements of input, and of output, that a box should have at most: both stay in the second-level cache.
+// Elements of input, and of output, that a box should have at most: both stay in the second-level cache, which is
+// smaller where vectors are.
 template <class T>
-constexpr int64_t kBoxElements = 512 * 1024 / sizeof(T);
+constexpr int64_t kBoxElements = (MINIMX_VECTOR_BYTES == 64 ? 512 : 192) * 1024 / sizeof(T);
 
 // Copies the input of a box, with zeros for what lies outside.
 template <class T>
