@@ -122,6 +122,10 @@ void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t a
     }
 }
 
+// Where vectors are shorter second-level caches are smaller, too: of tiles not more than these elements are transformed
+// at once, unless there are so many weights that reading them again would cost more.
+constexpr int64_t kTransformed = 100'000, kFewWeights = 1 << 20;
+
 template <class T, int M>
 void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch, int64_t scratch_size,
               const Context& context) {
@@ -137,7 +141,9 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  const int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  if (MINIMX_VECTOR_BYTES < 64 && A * A * s.depth * s.width <= kFewWeights)
+    most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kWide))));
   const int64_t enough = greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels)));
   const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
   // A chunk for all has its filters dealt out instead: that transforms the tiles several times, but reads the weights
