@@ -29,7 +29,7 @@ FOR_BENCHMARKS = {"peak"}
 FOR_IMAGES = {"image_row"}
 # Kernels that only chains of operators run, or larger images than cases have: tests/test_layout.py.
 FOR_CHAINS = {"pool_last_forward", "pool_last_backward"}
-FOR_CHAINS |= {f"conv_winograd_{what}" for what in ("weights", "turned", "forward", "data_gradient")}
+FOR_CHAINS |= {f"conv_winograd_{what}" for what in ("weights", "turned", "forward", "data_gradient", "weight_gradient")}
 
 
 def cases_of(name):

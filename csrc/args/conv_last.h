@@ -25,8 +25,9 @@ namespace minimx {
 // `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
 //   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)
 //   data gradient    the same for (kernel[0] rows, out[1] + 2·kernel[1]·dilate[1] columns, F channels)
-//   weight gradient  up(Π kernel · C · up(F)) + threads · up(256 or out[1] if that is more, · (up(F) or 512 if that is
-//                    less, + 32) + 512)
+//   weight gradient  parts · up(Π kernel · C · up16(F)) + threads · up(256 or out[1] if that is more, · ((up16(F) or
+//                    512 if that is less) + (Π kernel · C or 256 if that is less) + 48) + 512); 8 parts where there
+//                    are 4096 pixels of output or more, and at most 2^17 sums, else 1
 // More than the least lets the kernels work on more rows at once.
 //
 // Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
@@ -37,8 +38,11 @@ namespace minimx {
 // conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
 // conv_winograd_data_gradient  dy, transformed, dx, scratch
 //
+// conv_winograd_weight_gradient  x, dy, dw, scratch        tiles of 2 only
+//
 // There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the weights what
-// packed ones take; for the others threads · up((tile + 2)² · (C + 80) · tiles), for at least one tile at a time.
+// packed ones take; for their gradient 16 · (C · up16(F) + 16 + (C + 32 + up16(F)) · tiles); for the others threads ·
+// up((tile + 2)² · (C + 80) · tiles); for at least one tile at a time. More tiles at a time round differently.
 struct ConvLastArgs {
   int64_t batch;
   int64_t channels;

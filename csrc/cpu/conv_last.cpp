@@ -23,7 +23,7 @@ template <class Body>
 void each_class(const ConvLastArgs& a, const Body& body) {
   for (int64_t i = 0; i < a.stride[0]; ++i)
     for (int64_t j = 0; j < a.stride[1]; ++j) {
-      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j)};
+      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false};
       if (s.outputs() > 0) body(s);
     }
 }
@@ -65,9 +65,10 @@ struct Riders {
   int64_t activation;
 };
 
-// Elements of input, and of output, that a box should have at most: both stay in the second-level cache.
+// Elements of input, and of output, that a box should have at most: both stay in the second-level cache, which is
+// smaller where vectors are.
 template <class T>
-constexpr int64_t kBoxElements = 512 * 1024 / sizeof(T);
+constexpr int64_t kBoxElements = (MINIMX_VECTOR_BYTES == 64 ? 512 : 192) * 1024 / sizeof(T);
 
 // Copies the input of a box, with zeros for what lies outside.
 template <class T>
@@ -89,6 +90,16 @@ void copy_source(const Sweep& s, const Box& b, const Source& source, const T* x,
     else
       for (int64_t j = lo; j < hi; ++j, from += s.depth) copy_run(to + j * source.pixel, from, s.depth);
     clear_run(to + hi * source.pixel, source.row - hi * source.pixel);
+  }
+}
+
+// Copies the pixels that the outputs of a picked row meet in the images.
+template <class T>
+void copy_picked(const Sweep& images, const Box& b, const Source& source, const T* x, T* to) {
+  for (int64_t o = b.column; o < b.column + b.columns; ++o, to += source.pixel) {
+    const int64_t row = o / images.column.out, column = o % images.column.out * images.column.stride;
+    const int64_t from = row / images.row.out * images.row.in + row % images.row.out * images.row.stride;
+    copy_run(to, x + (from * images.column.in + column) * images.depth, images.depth);
   }
 }
 
@@ -134,7 +145,10 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
            const Context& context) {
   constexpr int L = kLanes<T>;
   if (s.outputs() * s.width == 0) return;
-  if (s.row.plain() && s.column.plain()) {  // one long row of pixels
+  const Sweep images = s;
+  if (s.row.single() && s.column.single()) {  // one long row of pixels
+    s.picked = !s.row.plain() || !s.column.plain();
+    s.row.stride = s.column.stride = 1;
     s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
     s.row.in = s.row.out = s.row.result = s.images = 1;
   }
@@ -159,7 +173,10 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
         from += ((s.row.start + box.row * s.row.stride) * s.column.in + s.column.start + box.column * s.column.stride) *
                 s.depth;
       } else {
-        if (where != last) copy_source(s, box, source, from, copy);
+        if (where != last && s.picked)
+          copy_picked(images, box, source, x, copy);
+        else if (where != last)
+          copy_source(s, box, source, from, copy);
         from = copy;
       }
       if (where != last) fill_runs(s, source, runs);
@@ -229,7 +246,12 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
 // ---- Weight gradient ------------------------------------------------------------------------------------------------
 
 // Pixels that are summed up at once: the terms of a band and a panel of dy share the first-level cache.
-constexpr int64_t kStripPixels = 256, kFiltersAtOnce = 512;
+constexpr int64_t kStripPixels = MINIMX_VECTOR_BYTES == 64 ? 256 : 128, kFiltersAtOnce = 512;
+// Where there are many pixels and few sums, parts of the pixels are summed up apart: x and dy are then read only once.
+// Their number does not depend on that of the threads, and so neither does the result.
+constexpr int64_t kParts = 8, kSumsOfAPart = 1 << 17, kManyPixels = 4096;
+// Bands of terms whose pixels are copied together.
+constexpr int64_t kBandsAtOnce = 256 / kPixels;
 
 // The patches of one band of terms: `count` neighbouring channels of one tap, or of a row of taps.
 struct Band {
@@ -247,6 +269,16 @@ struct Bands {
     per_stretch = ceil_div(stretch, kPixels);
     count = per_stretch * s.row.taps * (wide ? 1 : s.column.taps);
   }
+  // Those that are copied when band i is the first of its thread or of its group: all up to `end` in its stretch.
+  Band group(int64_t i, int64_t end) const {
+    const int64_t within = i % per_stretch, first = i - within;
+    const int64_t stop = lesser(first + lesser(per_stretch, (within / kBandsAtOnce + 1) * kBandsAtOnce), end);
+    Band whole = at(i);
+    const Band last = at(stop - 1);
+    whole.count = last.channel + last.count - whole.channel;
+    return whole;
+  }
+  bool begins_group(int64_t i) const { return i % per_stretch % kBandsAtOnce == 0; }
   Band at(int64_t i) const {
     const int64_t which = i / per_stretch, lo = begin_of(i % per_stretch, stretch, per_stretch);
     const int64_t hi = begin_of(i % per_stretch + 1, stretch, per_stretch);
@@ -270,27 +302,25 @@ inline int64_t find_pixels(const Sweep& s, int64_t row_tap, int64_t column_tap, 
   return count;
 }
 
-// Copies a band's terms of these pixels side by side.
+// Copies `terms` of these pixels, which are `apart` in x, to `pitch` elements apart.
 template <class T>
 void gather_pixels(const T* x, int64_t apart, int64_t terms, const Pixels* from, int64_t count, T* patches,
-                   Pixels* to) {
+                   int64_t pitch, Pixels* to) {
   int64_t at = 0;
   for (int64_t r = 0; r < count; ++r) {
-    pack_rows_transposed(x + from[r].x, apart, terms, from[r].count, patches + at);
     to[r] = {at, from[r].dy, from[r].count};
-    at += from[r].count * terms;
+    for (int64_t p = 0; p < from[r].count; ++p, at += pitch) copy_run(patches + at, x + from[r].x + p * apart, terms);
   }
 }
 
-// For a band of a row of taps, which may lie half outside of the image: copies what x has to patches[p * band.count +
-// i].
+// For bands of a row of taps, which may lie half outside of the image: copies what x has to patches[p * pitch + i].
 template <class T>
-void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int64_t r1, T* patches) {
+void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int64_t r1, T* patches, int64_t pitch) {
   for (int64_t r = r0; r < r1; ++r) {
     const int64_t y = s.row.start + r % s.row.out * s.row.stride + band.row_tap * s.row.dilate;
     const bool inside = y >= 0 && y < s.row.in;
     const T* row = x + (r / s.row.out * s.row.in + y) * s.column.in * s.depth;
-    for (int64_t j = 0; j < s.column.out; ++j, patches += band.count) {
+    for (int64_t j = 0; j < s.column.out; ++j, patches += pitch) {
       const int64_t first = (s.column.start + j * s.column.stride) * s.depth + band.channel;
       if (inside && first >= 0 && first + band.count <= s.column.in * s.depth) {
         copy_run(patches, row + first, band.count);
@@ -299,30 +329,6 @@ void pack_patches(const Sweep& s, const Band& band, const T* x, int64_t r0, int6
       for (int64_t i = 0; i < band.count; ++i)
         patches[i] = inside && first + i >= 0 && first + i < s.column.in * s.depth ? row[first + i] : 0;
     }
-  }
-}
-
-// From sums[term][filter] to dw[filter][channel][tap].
-template <class T>
-void deliver_weights(const Sweep& s, const T* sums, int64_t pitch, T* dw, int64_t lo, int64_t hi) {
-  constexpr int L = kLanes<T>;
-  const int64_t taps = s.row.taps * s.column.taps;
-  for (int64_t f = lo; f < hi; f += L) {
-    const int64_t filters = lesser(L, hi - f);
-    for (int64_t t = 0; t < taps; ++t)
-      for (int64_t c = 0; c < s.depth; c += L) {
-        const int64_t channels = lesser(L, s.depth - c);
-        Vec<T> r[L];
-#pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) r[i] = i < channels ? load(sums + (t * s.depth + c + i) * pitch + f) : Vec<T>{};
-        transpose<T>(r);
-        for (int64_t i = 0; i < filters; ++i) {
-          T* to = dw + ((f + i) * s.depth + c) * taps + t;
-          T row[L];
-          store(row, r[i]);
-          for (int64_t j = 0; j < channels; ++j) to[j * taps] = row[j];
-        }
-      }
   }
 }
 
@@ -335,7 +341,9 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
   T* const dw = static_cast<T*>(buffers[2]);
   T* const sums = static_cast<T*>(buffers[3]);
   const int64_t pitch = ceil_div(s.width, 16) * 16, terms = s.terms();
-  const int64_t taken = ceil_div(terms * pitch, 64) * 64, wide = lesser(pitch, kFiltersAtOnce);
+  const int64_t work = s.outputs() * terms * s.width;
+  const int64_t most = terms * pitch <= kSumsOfAPart && s.outputs() >= kManyPixels ? kParts : 1;
+  const int64_t one = ceil_div(terms * pitch, 64) * 64, taken = most * one, wide = lesser(pitch, kFiltersAtOnce);
   T* const scratch = sums + taken;
   const int64_t per_thread = (a.scratch - taken) / context.threads / 64 * 64;
   // A strip is some rows of output, which may belong to several images.
@@ -344,30 +352,33 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
     return;
   }
   const int64_t rows = s.images * s.row.out, pixels = s.column.out;
-  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + 32)) / pixels);
-  const int64_t strips = ceil_div(rows, at_once);
   const Bands bands(s);
-  // Pixels that far apart share too few sets of the first-level cache to stay there for the next panel.
-  const int64_t apart = s.column.stride * s.depth;
-  const bool crowded = !bands.wide && apart * static_cast<int64_t>(sizeof(T)) >= 1024;
-  const int64_t work = s.outputs() * terms * s.width;
+  // Copied pixels are an odd number of lines apart: many would share too few sets of the first-level cache where they
+  // were.
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t apart = (ceil_div(lesser(bands.stretch, kBandsAtOnce * kPixels), line) | 1) * line;
+  const int64_t at_once = greater(1, lesser(kStripPixels, (per_thread - 256) / (wide + apart + 16)) / pixels);
+  const int64_t strips = ceil_div(rows, at_once), parts = lesser(most, strips);
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
-  // Terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt out has to be
-  // packed by all of them.
+  // Without parts, terms or filters are dealt out: every thread sums up its own over all pixels. Whatever is not dealt
+  // out has to be packed by all of them.
   const int64_t workers = alone ? 1 : context.threads * (work > 256 * kWorthATask ? 2 : 1);
-  const bool by_filters = workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
-  const int64_t share = by_filters ? 1 : lesser(bands.count, workers);
+  const bool by_filters =
+      parts == 1 && workers * terms + s.width < terms + workers * s.width && s.width >= workers * kVectors * L;
+  const int64_t share = by_filters ? 1 : lesser(bands.count, ceil_div(workers, parts));
   const int64_t blocks = greater(by_filters ? workers : 1, ceil_div(s.width, kFiltersAtOnce));
-  parallel(context, share * blocks, [&](int64_t task, int thread) {
-    const int64_t f0 = begin_of(task / share, ceil_div(s.width, L), blocks) * L;
-    const int64_t f1 = lesser(s.width, begin_of(task / share + 1, ceil_div(s.width, L), blocks) * L);
+  parallel(context, parts * share * blocks, [&](int64_t task, int thread) {
+    const int64_t part = task / (share * blocks), block = task / share % blocks;
+    const int64_t f0 = begin_of(block, ceil_div(s.width, L), blocks) * L;
+    const int64_t f1 = lesser(s.width, begin_of(block + 1, ceil_div(s.width, L), blocks) * L);
     const int64_t b0 = begin_of(task % share, bands.count, share), b1 = begin_of(task % share + 1, bands.count, share);
     T* const patches = scratch + thread * per_thread;
-    Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * 16 + 64);
+    Pixels* const runs = reinterpret_cast<Pixels*>(patches + at_once * pixels * apart);
     Pixels* const gathered = runs + at_once;
     T* const packed = reinterpret_cast<T*>(gathered + at_once);
     const int64_t vectors = ceil_div(f1 - f0, L), panels = ceil_div(vectors, kVectors);
-    for (int64_t strip = 0; strip < strips; ++strip) {
+    const int64_t begin = begin_of(part, strips, parts), end = begin_of(part + 1, strips, parts);
+    for (int64_t strip = begin; strip < end; ++strip) {
       const int64_t r0 = begin_of(strip, rows, strips), r1 = begin_of(strip + 1, rows, strips);
       const int64_t deep = (r1 - r0) * pixels;
       for (int64_t p = 0; p < panels; ++p) {
@@ -375,28 +386,36 @@ void conv_last_weight_gradient(const ConvLastArgs& a, void* const* buffers, cons
         pack_columns_of<T, kVectors>(dy + r0 * pixels * s.width + f0 + v0 * L, s.width,
                                      lesser((v1 - v0) * L, f1 - f0 - v0 * L), deep, packed + v0 * L * deep);
       }
-      int64_t count = 0;
+      int64_t count = 0, first = 0;
       for (int64_t b = b0; b < b1; ++b) {
         const Band band = bands.at(b);
-        if (bands.wide) {
-          pack_patches(s, band, x, r0, r1, patches);
-          runs[0] = {0, 0, deep};
-          count = 1;
-        } else if (b == b0 || band.channel == 0) {
-          count = find_pixels(s, band.row_tap, band.column_tap, r0, r1, runs);
+        if (b == b0 || bands.begins_group(b)) {
+          const Band group = bands.group(b, b1);
+          first = group.channel;
+          if (bands.wide) {
+            pack_patches(s, group, x, r0, r1, patches, apart);
+            gathered[0] = {0, 0, deep};
+            count = 1;
+          } else {
+            count = find_pixels(s, group.row_tap, group.column_tap, r0, r1, runs);
+            gather_pixels(x + first, s.column.stride * s.depth, group.count, runs, count, patches, apart, gathered);
+          }
         }
-        if (crowded) gather_pixels(x + band.channel, apart, band.count, runs, count, patches, gathered);
-        const bool copied = bands.wide || crowded;
-        const T* const from = copied ? patches : x + band.channel;
         for (int64_t p = 0; p < panels; ++p) {
           const int64_t v0 = begin_of(p, vectors, panels), v1 = begin_of(p + 1, vectors, panels);
-          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](from, copied ? band.count : apart, crowded ? gathered : runs,
-                                                       count, packed + v0 * L * deep,
-                                                       sums + band.at * pitch + f0 + v0 * L, pitch, strip > 0);
+          kSumTiles<T>.at[v1 - v0 - 1][band.count - 1](
+              patches + band.channel - first, apart, gathered, count, packed + v0 * L * deep,
+              sums + part * one + band.at * pitch + f0 + v0 * L, pitch, strip > begin);
         }
       }
     }
   });
+  if (parts > 1)
+    parallel(context, terms, [&](int64_t term, int) {
+      T* const to = sums + term * pitch;
+      for (int64_t part = 1; part < parts; ++part)
+        for (int64_t f = 0; f < pitch; f += L) store(to + f, load(to + f) + load(to + part * one + f));
+    });
   const int64_t lines = ceil_div(s.width, L), tasks = alone ? 1 : lesser(lines, 4 * context.threads);
   parallel(context, tasks, [&](int64_t task, int) {
     deliver_weights(s, sums, pitch, dw, begin_of(task, lines, tasks) * L,

@@ -21,7 +21,9 @@ struct Axis {
 
   int64_t reach() const { return (taps - 1) * dilate; }
   bool inside() const { return start >= 0 && start + (out - 1) * stride + reach() < in; }
-  bool plain() const { return taps == 1 && stride == 1 && start == 0 && in == out && every == 1 && result == out; }
+  // Whether every output meets one input, and fills the result: such dimensions can be joined.
+  bool single() const { return taps == 1 && start == 0 && every == 1 && result == out; }
+  bool plain() const { return single() && stride == 1 && in == out; }
 };
 
 inline Axis forward_axis(const ConvLastArgs& a, int d) {
@@ -52,13 +54,14 @@ inline Axis class_axis(const ConvLastArgs& a, int d, int64_t remainder) {
 struct Sweep {
   int64_t images, depth, width;
   Axis row, column;
+  bool picked;  // the pixels of one row are picked from images, between which others lie
 
   int64_t terms() const { return row.taps * column.taps * depth; }
   int64_t outputs() const { return images * row.out * column.out; }
 };
 
 inline Sweep forward_sweep(const ConvLastArgs& a) {
-  return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1)};
+  return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
 }
 
 // Channels that are summed up before the next tap: what a row of taps reads of them stays in the first-level cache.
@@ -107,7 +110,7 @@ Source source_of(const Sweep& s, const Box& b) {
   Source r{};
   // Pixels a multiple of a page apart share one set of the first-level cache.
   const bool crowded = s.depth * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
-  r.in_place = s.row.inside() && s.column.inside() && !crowded;
+  r.in_place = s.row.inside() && s.column.inside() && !crowded && !s.picked;
   if (r.in_place) {
     r.pixel = s.depth;
     r.row = s.column.in * s.depth;

@@ -93,5 +93,29 @@ void pack_turned(const Sweep& s, int64_t kernel, int64_t kernel_columns, const T
   }
 }
 
+// A gradient's way back: from sums[term][filter] to dw[filter][channel][tap].
+template <class T>
+void deliver_weights(const Sweep& s, const T* sums, int64_t pitch, T* dw, int64_t lo, int64_t hi) {
+  constexpr int L = kLanes<T>;
+  const int64_t taps = s.row.taps * s.column.taps;
+  for (int64_t f = lo; f < hi; f += L) {
+    const int64_t filters = lesser(L, hi - f);
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t c = 0; c < s.depth; c += L) {
+        const int64_t channels = lesser(L, s.depth - c);
+        Vec<T> r[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) r[i] = i < channels ? load(sums + (t * s.depth + c + i) * pitch + f) : Vec<T>{};
+        transpose<T>(r);
+        for (int64_t i = 0; i < filters; ++i) {
+          T* to = dw + ((f + i) * s.depth + c) * taps + t;
+          T row[L];
+          store(row, r[i]);
+          for (int64_t j = 0; j < channels; ++j) to[j * taps] = row[j];
+        }
+      }
+  }
+}
+
 }  // namespace
 }  // namespace minimx

@@ -7,7 +7,7 @@
 #include "conv_last.h"
 #include "conv_last_pack.h"
 #include "epilogue.h"
-#include "winograd.h"
+#include "winograd_tiles.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -71,7 +71,7 @@ void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Co
 }
 
 Sweep gradient_sweep(const ConvLastArgs& a) {
-  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0)};
+  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0), false};
 }
 
 template <class T>
@@ -83,49 +83,6 @@ void conv_winograd_turned(const ConvLastArgs& a, void* const* buffers, const Con
 }
 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
-
-// Tiles of M x M outputs that cover an image; the last ones may stick out.
-struct Grid {
-  int64_t rows, columns;
-  int64_t size() const { return rows * columns; }
-};
-
-struct Tile {
-  int64_t image, row, column;  // of its first output
-};
-
-template <int M>
-Tile tile_at(const Grid& grid, int64_t i) {
-  const int64_t image = i / grid.size(), rest = i % grid.size();
-  return {image, rest / grid.columns * M, rest % grid.columns * M};
-}
-
-// Transforms channels of one tile to elements `apart` from each other.
-template <class T, int M>
-void transform_input(const Sweep& s, const Tile& tile, const T* x, T* to, int64_t apart) {
-  constexpr int L = kLanes<T>, A = M + 2;
-  const T* at[A][A];  // null outside of the image
-  for (int i = 0; i < A; ++i)
-    for (int j = 0; j < A; ++j) {
-      const int64_t row = tile.row + s.row.start + i, column = tile.column + s.column.start + j;
-      const bool inside = row >= 0 && row < s.row.in && column >= 0 && column < s.column.in;
-      at[i][j] = inside ? x + ((tile.image * s.row.in + row) * s.column.in + column) * s.depth : nullptr;
-    }
-  for (int64_t c = 0; c < s.depth; c += L) {
-    const int n = static_cast<int>(lesser(L, s.depth - c));
-    Vec<T> in[A][A], out[A][A];
-#pragma GCC unroll 8
-    for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-      for (int j = 0; j < A; ++j)
-        in[i][j] = !at[i][j] ? Vec<T>{} : n == L ? load(at[i][j] + c) : load_part(at[i][j] + c, n);
-    both_ways<T, A, A>(in, out, Winograd<T, M>::input);
-#pragma GCC unroll 8
-    for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-      for (int j = 0; j < A; ++j) store(to + (i * A + j) * apart + c, out[i][j]);
-  }
-}
 
 // What is done to the sums of one tile and vector of filters, and where they go.
 template <class T>
@@ -165,6 +122,10 @@ void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t a
     }
 }
 
+// Where vectors are shorter second-level caches are smaller, too: of tiles not more than these elements are transformed
+// at once, unless there are so many weights that reading them again would cost more.
+constexpr int64_t kTransformed = 100'000, kFewWeights = 1 << 20;
+
 template <class T, int M>
 void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch, int64_t scratch_size,
               const Context& context) {
@@ -180,7 +141,9 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  const int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  if (MINIMX_VECTOR_BYTES < 64 && A * A * s.depth * s.width <= kFewWeights)
+    most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kWide))));
   const int64_t enough = greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels)));
   const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
   // A chunk for all has its filters dealt out instead: that transforms the tiles several times, but reads the weights

@@ -27,23 +27,22 @@ inline Window window(const PoolLastArgs& a, int d, int64_t o) {
 template <class T>
 constexpr T kLowest = sizeof(T) == 4 ? static_cast<T>(-__FLT_MAX__) : static_cast<T>(-__DBL_MAX__);
 
-template <class T>
-Vec<T> take(const T* p, int n) {
-  return n == kLanes<T> ? load(p) : load_part(p, n);
+template <class T, bool Part>
+Vec<T> take(const T* p, int lanes) {
+  return Part ? load_part(p, lanes) : load(p);
 }
-template <class T>
-void put(T* p, Vec<T> v, int n) {
-  if (n == kLanes<T>)
-    store(p, v);
+template <class T, bool Part>
+void put(T* p, Vec<T> v, int lanes) {
+  if (Part)
+    store_part(p, v, lanes);
   else
-    store_part(p, v, n);
+    store(p, v);
 }
 
-// Calls body(channel, lanes) for every vector of channels lo..hi-1.
-template <class T, class Body>
-void each_vector(int64_t lo, int64_t hi, const Body& body) {
-  for (int64_t c = lo; c < hi; c += kLanes<T>) body(c, static_cast<int>(lesser(kLanes<T>, hi - c)));
-}
+// A window's pixels in x or dx: `row` and `pixel` elements apart.
+struct Patch {
+  int64_t rows, columns, row, pixel;
+};
 
 int64_t work_of(const PoolLastArgs& a) {
   return a.batch * a.channels * (a.out[0] * a.out[1] * a.kernel[0] * a.kernel[1] + a.in[0] * a.in[1]);
@@ -51,13 +50,52 @@ int64_t work_of(const PoolLastArgs& a) {
 // Less than this many pixels' numbers is not worth waking another thread.
 constexpr int64_t kWorthATask = 1 << 16;
 
+// ---- Forward --------------------------------------------------------------------------------------------------------
+
+// Vectors that go through a window together: one alone would wait for each sum.
+constexpr int kWide = 4;
+
+template <class T, bool Max, int Vectors, bool Part>
+inline void reduce(const Patch& p, const T* x, Vec<T> scale, T* y, int lanes) {
+  constexpr int L = kLanes<T>;
+  Vec<T> result[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) result[v] = Max ? splat(kLowest<T>) : Vec<T>{};
+  for (int64_t i = 0; i < p.rows; ++i) {
+    const T* from = x + i * p.row;
+    for (int64_t j = 0; j < p.columns; ++j, from += p.pixel)
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) {
+        const Vec<T> value = take<T, Part>(from + v * L, lanes);
+        result[v] = Max ? vmax(value, result[v]) : result[v] + value;
+      }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) put<T, Part>(y + v * L, Max ? result[v] : result[v] / scale, lanes);
+}
+
+// Channels c0..c1-1 of one row of output.
+template <class T, bool Max>
+void pool_row(const PoolLastArgs& a, const Window& h, const T* image, T* y, int64_t c0, int64_t c1) {
+  constexpr int L = kLanes<T>;
+  for (int64_t o = 0; o < a.out[1]; ++o, y += a.channels) {
+    const Window w = window(a, 1, o);
+    const Patch p{h.hi - h.lo, w.hi - w.lo, a.in[1] * a.channels, a.channels};
+    const T* const x = image + h.lo * p.row + w.lo * p.pixel;
+    const Vec<T> count = splat(static_cast<T>(a.type == kPoolAvg ? h.counted * w.counted : 1));
+    int64_t c = c0;
+    for (; c + kWide * L <= c1; c += kWide * L) reduce<T, Max, kWide, false>(p, x + c, count, y + c, L);
+    for (; c + L <= c1; c += L) reduce<T, Max, 1, false>(p, x + c, count, y + c, L);
+    if (c < c1) reduce<T, Max, 1, true>(p, x + c, count, y + c, static_cast<int>(c1 - c));
+  }
+}
+
 template <class T>
 void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Context& context) {
   const T* const x = static_cast<const T*>(buffers[0]);
   T* const y = static_cast<T*>(buffers[1]);
   if (a.batch * a.channels == 0) return;
   const int64_t rows = a.batch * a.out[0], apart = a.in[1] * a.channels;
-  const bool max = a.type == kPoolMax;
   const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
   // A global pool has few rows: its channels are dealt out, too.
   const int64_t parts = rows >= wanted ? 1 : lesser(wanted, (a.channels + 63) / 64);
@@ -68,27 +106,55 @@ void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Contex
       const int64_t c0 = blocks * part / parts * 16, c1 = lesser(a.channels, blocks * (part + 1) / parts * 16);
       const Window h = window(a, 0, row % a.out[0]);
       const T* image = x + row / a.out[0] * a.in[0] * apart;
-      for (int64_t o = 0; o < a.out[1]; ++o) {
-        const Window w = window(a, 1, o);
-        T* const to = y + (row * a.out[1] + o) * a.channels;
-        const T count = static_cast<T>(a.type == kPoolAvg ? h.counted * w.counted : 1);
-        each_vector<T>(c0, c1, [&](int64_t c, int n) {
-          Vec<T> result = max ? splat(kLowest<T>) : Vec<T>{};
-          for (int64_t i = h.lo; i < h.hi; ++i) {
-            const T* from = image + i * apart + w.lo * a.channels + c;
-            for (int64_t j = w.lo; j < w.hi; ++j, from += a.channels) {
-              const Vec<T> v = take(from, n);
-              if (max)
-                result = v > result ? v : result;
-              else
-                result += v;
-            }
-          }
-          put(to + c, a.type == kPoolAvg ? result / splat(count) : result, n);
-        });
-      }
+      T* const to = y + row * a.out[1] * a.channels;
+      if (a.type == kPoolMax)
+        pool_row<T, true>(a, h, image, to, c0, c1);
+      else
+        pool_row<T, false>(a, h, image, to, c0, c1);
     }
   });
+}
+
+// ---- Backward -------------------------------------------------------------------------------------------------------
+
+// Adds the slope of one output to the pixels of its window: to each, or to the first of the largest.
+template <class T, bool Max, bool Part>
+inline void spread(const Patch& p, Vec<T> slope, const T* x, T* dx, int lanes) {
+  if (!Max) {
+    for (int64_t i = 0; i < p.rows; ++i)
+      for (int64_t j = 0; j < p.columns; ++j) {
+        T* const to = dx + i * p.row + j * p.pixel;
+        put<T, Part>(to, take<T, Part>(to, lanes) + slope, lanes);
+      }
+    return;
+  }
+  Vec<T> best = splat(kLowest<T>);
+  for (int64_t i = 0; i < p.rows; ++i)
+    for (int64_t j = 0; j < p.columns; ++j) best = vmax(take<T, Part>(x + i * p.row + j * p.pixel, lanes), best);
+  for (int64_t i = 0; i < p.rows; ++i)
+    for (int64_t j = 0; j < p.columns; ++j) {
+      const int64_t at = i * p.row + j * p.pixel;
+      const Mask<T> here = take<T, Part>(x + at, lanes) == best;
+      put<T, Part>(dx + at, take<T, Part>(dx + at, lanes) + select(here, slope, Vec<T>{}), lanes);
+      slope = select(here, Vec<T>{}, slope);  // the winner has been met
+    }
+}
+
+// Channels c0..c1-1 of one row of output.
+template <class T, bool Max>
+void spread_row(const PoolLastArgs& a, const Window& h, const T* dy, const T* x, T* dx, int64_t c0, int64_t c1) {
+  constexpr int L = kLanes<T>;
+  for (int64_t o = 0; o < a.out[1]; ++o, dy += a.channels) {
+    const Window w = window(a, 1, o);
+    const Patch p{h.hi - h.lo, w.hi - w.lo, a.in[1] * a.channels, a.channels};
+    const int64_t at = h.lo * p.row + w.lo * p.pixel;
+    const Vec<T> count = splat(static_cast<T>(a.type == kPoolAvg ? h.counted * w.counted : 1));
+    const auto slope = [&](Vec<T> v) { return Max ? v : v / count; };
+    int64_t c = c0;
+    for (; c + L <= c1; c += L) spread<T, Max, false>(p, slope(load(dy + c)), x + at + c, dx + at + c, L);
+    const int rest = static_cast<int>(c1 - c);
+    if (rest > 0) spread<T, Max, true>(p, slope(load_part(dy + c, rest)), x + at + c, dx + at + c, rest);
+  }
 }
 
 template <class T>
@@ -98,7 +164,6 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
   T* const dx = static_cast<T*>(buffers[2]);
   if (a.batch * a.channels == 0) return;
   const int64_t apart = a.in[1] * a.channels, image = a.in[0] * apart;
-  const bool max = a.type == kPoolMax;
   // Windows share pixels, but neither images nor channels.
   const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
   const int64_t blocks = (a.channels + 15) / 16, parts = greater(1, lesser(blocks, (wanted + a.batch - 1) / a.batch));
@@ -107,41 +172,23 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
     for (int64_t unit = units * task / tasks; unit < units * (task + 1) / tasks; ++unit) {
       const int64_t at = unit / parts, part = unit % parts;
       const int64_t c0 = blocks * part / parts * 16, c1 = lesser(a.channels, blocks * (part + 1) / parts * 16);
-      for (int64_t p = 0; p < a.in[0] * a.in[1]; ++p)
-        each_vector<T>(c0, c1, [&](int64_t c, int n) { put(dx + at * image + p * a.channels + c, Vec<T>{}, n); });
+      int64_t cleared = 0;  // rows, each just before the first window comes to it: it is still in the cache then
+      const auto clear = [&](int64_t rows) {
+        for (; cleared < rows; ++cleared)
+          for (int64_t j = 0; j < a.in[1]; ++j)
+            memset(dx + at * image + cleared * apart + j * a.channels + c0, 0,
+                   sizeof(T) * static_cast<size_t>(c1 - c0));
+      };
       for (int64_t r = 0; r < a.out[0]; ++r) {
         const Window h = window(a, 0, r);
-        for (int64_t o = 0; o < a.out[1]; ++o) {
-          const Window w = window(a, 1, o);
-          const T count = static_cast<T>(a.type == kPoolAvg ? h.counted * w.counted : 1);
-          each_vector<T>(c0, c1, [&](int64_t c, int n) {
-            const Vec<T> slope = take(dy + ((at * a.out[0] + r) * a.out[1] + o) * a.channels + c, n) / splat(count);
-            const int64_t first = at * image + w.lo * a.channels + c;
-            if (!max) {
-              for (int64_t i = h.lo; i < h.hi; ++i)
-                for (int64_t j = 0; j < w.hi - w.lo; ++j) {
-                  T* to = dx + first + i * apart + j * a.channels;
-                  put(to, take(to, n) + slope, n);
-                }
-              return;
-            }
-            Vec<T> best = splat(kLowest<T>);
-            for (int64_t i = h.lo; i < h.hi; ++i)
-              for (int64_t j = 0; j < w.hi - w.lo; ++j) {
-                const Vec<T> v = take(x + first + i * apart + j * a.channels, n);
-                best = v > best ? v : best;
-              }
-            Mask<T> open = ~Mask<T>{};  // lanes whose winner has not been met yet
-            for (int64_t i = h.lo; i < h.hi; ++i)
-              for (int64_t j = 0; j < w.hi - w.lo; ++j) {
-                const int64_t pixel = first + i * apart + j * a.channels;
-                const Mask<T> here = (take(x + pixel, n) == best) & open;
-                open &= ~here;
-                put(dx + pixel, take(dx + pixel, n) + select(here, slope, Vec<T>{}), n);
-              }
-          });
-        }
+        clear(h.hi);
+        const T* const slopes = dy + (at * a.out[0] + r) * a.out[1] * a.channels;
+        if (a.type == kPoolMax)
+          spread_row<T, true>(a, h, slopes, x + at * image, dx + at * image, c0, c1);
+        else
+          spread_row<T, false>(a, h, slopes, x, dx + at * image, c0, c1);
       }
+      clear(a.in[0]);
     }
   });
 }

@@ -29,6 +29,19 @@ struct Winograd<T, 2> {
     y[0] = m[0] + m[1] + m[2];
     y[1] = m[1] - m[2] - m[3];
   }
+  // The transposes of the last two: a gradient goes the other way.
+  static void slope(const V (&y)[2], V (&m)[4]) {
+    m[0] = y[0];
+    m[1] = y[0] + y[1];
+    m[2] = y[0] - y[1];
+    m[3] = -y[1];
+  }
+  static void gradient(const V (&y)[4], V (&w)[3]) {
+    const V half = splat(static_cast<T>(0.5)), even = (y[1] + y[2]) * half;
+    w[0] = y[0] + even;
+    w[1] = (y[1] - y[2]) * half;
+    w[2] = even + y[3];
+  }
 };
 
 // Points 0, 1, -1, 2, -2 and infinity. Rounding errors are a few times those of a sum.

@@ -15,8 +15,12 @@ from ..params import Bool, Int, Shape
 
 # Elements of input that a thread works on at once: a quarter of a large second-level cache.
 BOX = 128 * 1024
-STRIP, FILTERS_AT_ONCE = 256, 512  # as in csrc/cpu/conv_last.cpp
+# As in csrc/cpu/conv_last.cpp.
+STRIP, FILTERS_AT_ONCE = 256, 512
+PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
+# Elements that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
+TILES = 2 * 1024 * 1024
 LP = 3  # of enum PoolType in csrc/args/pool.h
 
 
@@ -63,6 +67,12 @@ def sweep_scratch(threads: int, rows: int, columns: int, depth: int, taps: int, 
 def winograd_tiles(tile: int, depth: int) -> int:
     """How many tiles one thread takes at once: what they are transformed to should stay in the second-level cache."""
     return max(14, 220_000 // ((tile + 2) ** 2 * (depth + 64)))
+
+
+def winograd_sums_scratch(depth: int, width: int, tiles: int) -> int:
+    """Elements for a weight gradient in Winograd's way: sums, and what `tiles` tiles of both operands become."""
+    at_once = max(1, min(tiles, TILES // (16 * (depth + width))))
+    return 16 * (up(width, WIDE) * depth + 16 + at_once * (depth + 2 * WIDE + up(width, WIDE)))
 
 
 def winograd_scratch(threads: int, tile: int, depth: int) -> int:
@@ -169,12 +179,17 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
     def lower(self, p, node, emit):
         (data, grad), (out,) = node.inputs, node.outputs
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
-        pixels = max(STRIP, grad.shape[2])
-        per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + 2 * WIDE) + 512)
-        elements = up(terms * width) + emit.threads * per_thread
+        if p.tile:
+            tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
+            elements = winograd_sums_scratch(data.shape[3], grad.shape[3], tiles)
+        else:
+            pixels = max(STRIP, grad.shape[2])
+            per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)
+            many = terms * width <= SUMS_OF_A_PART and product(grad.shape[:3]) >= MANY_PIXELS
+            elements = (PARTS if many else 1) * up(terms * width) + emit.threads * per_thread
         args = geometry(p, data.shape, grad.shape, elements)
         emit(
-            "conv_last_weight_gradient",
+            "conv_winograd_weight_gradient" if p.tile else "conv_last_weight_gradient",
             out.dtype,
             args,
             [data, grad],

@@ -25,15 +25,17 @@ def winograd(graph: Graph, largest: int, keeps: bool) -> Graph:
         return graph
 
     def change(node: Node, inputs):
-        if node.op not in (last.CONV, last.DATA_GRADIENT):
+        if node.op not in (last.CONV, last.DATA_GRADIENT, last.WEIGHT_GRADIENT):
             return None
         tile = min((0, *sizes), key=lambda size: _work(node, size, keeps))
         if tile == 0:
             return None
-        packed = inputs[1].node
+        operands = list(inputs)
         with made_for(node):
-            weights = apply_op(packed.op, packed.inputs, packed.params._replace(tile=tile)).outputs[0]
-            made = apply_op(node.op, [inputs[0], weights, *inputs[2:]], node.params._replace(tile=tile))
+            if node.op is not last.WEIGHT_GRADIENT:
+                packed = inputs[1].node
+                operands[1] = apply_op(packed.op, packed.inputs, packed.params._replace(tile=tile)).outputs[0]
+            made = apply_op(node.op, operands, node.params._replace(tile=tile))
         made.late = node.late
         return made.outputs
 
@@ -42,14 +44,21 @@ def winograd(graph: Graph, largest: int, keeps: bool) -> Graph:
 
 def _work(node: Node, tile: int, keeps: bool) -> float:
     """Products for one convolution, transforms and reading included."""
-    p, (n, height, width, outputs), inputs = node.params, node.outputs[0].shape, node.inputs[0].shape[3]
+    sums = node.op is last.WEIGHT_GRADIENT
+    p, inputs = node.params, node.inputs[0].shape[3]
+    n, height, width, outputs = (node.inputs[1] if sums else node.outputs[0]).shape
     if tile == 0:
         return 9 * inputs * outputs * n * height * width
     plain = p.kernel == (3, 3) and p.stride == (1, 1) and p.dilate == (1, 1)
-    if not plain or node.outputs[0].dtype != "float32":
+    if not plain or node.outputs[0].dtype != "float32" or (sums and tile > 2):
         return float("inf")
     tiles = n * -(-height // tile) * -(-width // tile)
     elements = (tile + 2) ** 2
+    if sums:
+        return (
+            elements * tiles * (inputs * outputs + TRANSFORM[tile] * (inputs + outputs))
+            + WINDOW[tile] * inputs * outputs
+        )
     used = tiles
     if 4 * elements * inputs * outputs > CACHE:
         used = max(tiles, READ_ONCE_FOR * -(-tiles // last.winograd_tiles(tile, inputs)))

@@ -26,6 +26,7 @@ CASES = [
     (1, 5, 16, 1, (1, 300), (1, 5), (1, 1), (1, 1), (0, 2)),
     (1, 70, 16, 1, (3, 8), (2, 2), (3, 3), (1, 1), (0, 0)),  # gaps that nothing reaches
     (1, 4, 600, 1, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1)),  # more filters than a strip takes
+    (2, 5, 24, 1, (50, 50), (3, 3), (1, 1), (1, 1), (0, 0)),  # so many pixels that parts are summed up apart
 ]
 
 
@@ -87,8 +88,10 @@ def packed(r, w, turned=False):
 
 def weight_scratch(r, workers, strip):
     wide = last.up(r.filters, 16)
-    per_thread = last.up(max(strip, r.out[1]) * (min(wide, 512) + 32) + 512)
-    return last.up(int(np.prod(r.kernel)) * r.channels * wide) + workers * per_thread
+    terms = int(np.prod(r.kernel)) * r.channels
+    per_thread = last.up(max(strip, r.out[1]) * (min(wide, 512) + min(terms, 256) + 48) + 512)
+    many = terms * wide <= last.SUMS_OF_A_PART and r.batch * int(np.prod(r.out)) >= last.MANY_PIXELS
+    return (last.PARTS if many else 1) * last.up(terms * wide) + workers * per_thread
 
 
 def three(r, x, w, dy, workers, extra):
@@ -149,7 +152,7 @@ def test_random_sizes(seed):
 
 
 def test_threads_do_not_change_the_result(rng):  # noqa: F811
-    for case in CASES[:11]:
+    for case in (*CASES[:11], CASES[-1]):
         r = Reference(case)
         x, w, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape, r.y_shape))
         before, results = _core.thread_count(), []
@@ -225,6 +228,36 @@ def by_winograd(r, tile, dtype, operands, weights, backward, workers, tiles, act
     _core.run_kernel(kernel, args(r, elements, activation, tile), operands)
     assert np.isnan(scratch[elements:]).all()
     return to_first(out)
+
+
+def sums_by_winograd(r, x, dy, tiles):
+    elements = last.winograd_sums_scratch(r.channels, r.filters, tiles)
+    out, scratch = np.full(r.w_shape, np.nan, x.dtype), np.full(elements + 4096, np.nan, x.dtype)
+    kernel = f"conv_winograd_weight_gradient.{x.dtype}"
+    _core.run_kernel(kernel, args(r, elements, tile=2), [to_last(x), to_last(dy), out, scratch])
+    assert np.isnan(scratch[elements:]).all()
+    return out
+
+
+@pytest.mark.parametrize("tiles", [1, 200], ids=["a tile at a time", "many tiles"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", TILED, ids=str)
+def test_winograd_weight_gradient(case, dtype, tiles, threads, rng):  # noqa: F811
+    r = Reference(case)
+    x, dy = (rng.standard_normal(s).astype(dtype) for s in (r.x_shape, r.y_shape))
+    check(sums_by_winograd(r, x, dy, tiles), r.weight_gradient(x, dy), np.prod(r.y_shape[2:]) * r.batch)
+
+
+def test_winograd_weight_gradient_on_any_number_of_threads(rng):  # noqa: F811
+    r = Reference((3, 40, 100, 1, (14, 14), *WINDOW, (1, 1)))
+    x, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.y_shape))
+    before, results = _core.thread_count(), []
+    for count in (1, 2, 3):
+        _core.set_thread_count(count)
+        results.append(sums_by_winograd(r, x, dy, 50))
+    _core.set_thread_count(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("tiles", [1, 30], ids=["a tile at a time", "many tiles"])

@@ -1,0 +1,151 @@
+// conv_winograd_gradient: gradients of weights of 3 x 3, with the products of Winograd's algorithm.
+//
+// Tiles of x and of dy are transformed to 16 elements each. An element's matrix of sums, channels by filters, is a
+// product over all tiles; transformed back, the 16 are the weights' gradients. What one chunk of tiles becomes stays in
+// the third-level cache between the threads that transform and those that multiply.
+#include "../args/conv_last.h"
+#include "conv_last_pack.h"
+#include "winograd_tiles.h"
+
+namespace minimx {
+namespace MINIMX_LEVEL {
+namespace {
+
+constexpr int64_t kWorthATask = 1 << 18;
+constexpr int M = 2, A = M + 2;
+
+// Tiles that are summed up at once: their terms and a panel of dy share the first-level cache.
+constexpr int64_t kStrip = 128;
+
+// Transforms a tile of dy: to the panels of every element, which are `apart` from each other and `count` tiles long.
+template <class T>
+void transform_slope(const Sweep& s, const Tile& tile, const T* dy, T* to, int64_t apart, int64_t t, int64_t count) {
+  constexpr int L = kLanes<T>;
+  const Panels<T> panels(s.width);
+  const T* at[M][M];  // null outside of the image
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < M; ++j) {
+      const int64_t row = tile.row + i, column = tile.column + j;
+      const bool inside = row < s.row.out && column < s.column.out;
+      at[i][j] = inside ? dy + ((tile.image * s.row.out + row) * s.column.out + column) * s.width : nullptr;
+    }
+  for (int64_t p = 0; p < panels.count; ++p) {
+    const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
+    for (int64_t v = v0; v < v1; ++v) {
+      const int n = static_cast<int>(v + 1 == panels.vectors ? panels.last : L);
+      Vec<T> in[M][M], out[A][A];
+#pragma GCC unroll 8
+      for (int i = 0; i < M; ++i)
+#pragma GCC unroll 8
+        for (int j = 0; j < M; ++j)
+          in[i][j] = !at[i][j] ? Vec<T>{} : n == L ? load(at[i][j] + v * L) : load_part(at[i][j] + v * L, n);
+      both_ways<T, M, A>(in, out, Winograd<T, M>::slope);
+      T* const first = to + v0 * L * count + t * wide + (v - v0) * L;
+#pragma GCC unroll 8
+      for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+        for (int j = 0; j < A; ++j) store(first + (i * A + j) * apart, out[i][j]);
+    }
+  }
+}
+
+// sums[channel][filter] (+)= Σ_t x[t][channel] * dy[t][filter], for panels p0..p1-1 of the filters.
+template <class T>
+void multiply(const Sweep& s, const T* x, int64_t pixel, const T* dy, int64_t count, T* sums, int64_t pitch, int64_t p0,
+              int64_t p1, bool add) {
+  constexpr int L = kLanes<T>;
+  const Panels<T> panels(s.width);
+  const int64_t strips = ceil_div(count, kStrip), bands = ceil_div(s.depth, kPixels);
+  for (int64_t strip = 0; strip < strips; ++strip) {
+    const int64_t t0 = begin_of(strip, count, strips);
+    const Pixels run{0, 0, begin_of(strip + 1, count, strips) - t0};
+    for (int64_t b = 0; b < bands; ++b) {
+      const int64_t c0 = begin_of(b, s.depth, bands), rows = begin_of(b + 1, s.depth, bands) - c0;
+      for (int64_t p = p0; p < p1; ++p) {
+        const int64_t v0 = panels.begin(p), vectors = panels.begin(p + 1) - v0;
+        kSumTiles<T>.at[vectors - 1][rows - 1](x + t0 * pixel + c0, pixel, &run, 1,
+                                               dy + v0 * L * count + t0 * vectors * L, sums + c0 * pitch + v0 * L,
+                                               pitch, add || strip > 0);
+      }
+    }
+  }
+}
+
+// Turns 16 sums into 9 weights' gradients, where the first 9 sums were.
+template <class T>
+void transform_sums(const Sweep& s, T* sums, int64_t pitch, int64_t lo, int64_t hi) {
+  constexpr int L = kLanes<T>;
+  for (int64_t c = lo; c < hi; ++c)
+    for (int64_t f = 0; f < s.width; f += L) {
+      Vec<T> in[A][A], out[3][3];
+#pragma GCC unroll 8
+      for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+        for (int j = 0; j < A; ++j) in[i][j] = load(sums + ((i * A + j) * s.depth + c) * pitch + f);
+      both_ways<T, A, 3>(in, out, Winograd<T, M>::gradient);
+#pragma GCC unroll 8
+      for (int i = 0; i < 3; ++i)
+#pragma GCC unroll 8
+        for (int j = 0; j < 3; ++j) store(sums + ((i * 3 + j) * s.depth + c) * pitch + f, out[i][j]);
+    }
+}
+
+template <class T>
+void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  constexpr int L = kLanes<T>;
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T)), elements = A * A;
+  const Sweep s = forward_sweep(a);
+  const T *const x = static_cast<const T*>(buffers[0]), *const dy = static_cast<const T*>(buffers[1]);
+  T *const dw = static_cast<T*>(buffers[2]), *const sums = static_cast<T*>(buffers[3]);
+  if (s.outputs() == 0) {
+    clear_run(dw, 9 * s.depth * s.width);
+    return;
+  }
+  const Panels<T> panels(s.width);
+  const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
+  const int64_t pixel = (ceil_div(s.depth, line) | 1) * line, pitch = ceil_div(s.width, 16) * 16;
+  const int64_t total = s.images * grid.size(), one = s.depth * pitch;
+  // Chunks do not depend on the number of threads, and so neither does the result.
+  const int64_t room = a.scratch / elements - one - line;
+  const int64_t chunks = ceil_div(total, greater(1, room / (pixel + pitch)));
+  const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
+  T *const terms = sums + elements * one, *const slopes = terms + elements * apart;
+  const int64_t work = total * elements * one, workers = 4 * static_cast<int64_t>(context.threads);
+  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
+  const int64_t parts = lesser(panels.count, ceil_div(workers, elements));
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const int64_t t0 = begin_of(chunk, total, chunks), count = begin_of(chunk + 1, total, chunks) - t0;
+    const int64_t pieces = alone ? 1 : lesser(count, workers);
+    parallel(context, pieces, [&](int64_t task, int) {
+      for (int64_t t = begin_of(task, count, pieces); t < begin_of(task + 1, count, pieces); ++t) {
+        const Tile tile = tile_at<M>(grid, t0 + t);
+        transform_input<T, M>(s, tile, x, terms + t * pixel, apart);
+        transform_slope(s, tile, dy, slopes, longest * pitch, t, count);
+      }
+    });
+    parallel(context, alone ? 1 : elements * parts, [&](int64_t task, int) {
+      for (int64_t unit = alone ? 0 : task; unit < (alone ? elements * parts : task + 1); ++unit) {
+        const int64_t e = unit / parts, part = unit % parts;
+        multiply(s, terms + e * apart, pixel, slopes + e * longest * pitch, count, sums + e * one, pitch,
+                 begin_of(part, panels.count, parts), begin_of(part + 1, panels.count, parts), chunk > 0);
+      }
+    });
+  }
+  const int64_t tasks = alone ? 1 : lesser(s.depth, workers);
+  parallel(context, tasks, [&](int64_t task, int) {
+    transform_sums(s, sums, pitch, begin_of(task, s.depth, tasks), begin_of(task + 1, s.depth, tasks));
+  });
+  const int64_t lines = ceil_div(s.width, L), pieces = alone ? 1 : lesser(lines, workers);
+  parallel(context, pieces, [&](int64_t task, int) {
+    deliver_weights(s, sums, pitch, dw, begin_of(task, lines, pieces) * L,
+                    lesser(s.width, begin_of(task + 1, lines, pieces) * L));
+  });
+}
+
+}  // namespace
+}  // namespace MINIMX_LEVEL
+}  // namespace minimx
+
+KERNELS(conv_winograd_gradient,
+        KERNEL("conv_winograd_weight_gradient.float32", conv_winograd_weight_gradient<float>, ConvLastArgs),
+        KERNEL("conv_winograd_weight_gradient.float64", conv_winograd_weight_gradient<double>, ConvLastArgs))
