@@ -225,6 +225,15 @@ struct Tiles {
   }
 };
 
+// Whether an operand is one number everywhere. Outputs are not: they are stored from whole tiles.
+template <class T>
+bool is_single(const Chain<T>& chain, int64_t k) {
+  const EwiseArgs& a = chain.args;
+  for (int64_t o = 0; o < a.out_operands.n; ++o)
+    if (a.out_operands[o] == k) return false;
+  return k < a.inputs ? chain.inputs[k].single : k < a.inputs + a.constants.n;
+}
+
 template <class T>
 void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
   const EwiseArgs& a = chain.args;
@@ -232,23 +241,26 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
   const int64_t span = end - begin < kTile<T> ? end - begin : kTile<T>;
   const int64_t tile = (span + kLine - 1) / kLine * kLine + kLine;
   const int64_t first_register = a.inputs + a.constants.n, operands = first_register + a.registers;
-  const int64_t bytes = ((a.inputs + a.registers) * tile + first_register * kLine) * static_cast<int64_t>(sizeof(T));
+  const int64_t bytes = operands * tile * static_cast<int64_t>(sizeof(T));  // at most: single numbers take a line
   const auto memory = reinterpret_cast<uintptr_t>(__builtin_alloca(static_cast<size_t>(bytes) + 64));
   Tiles<T> tiles{reinterpret_cast<T*>((memory + 63) / 64 * 64), tile};
   auto* operand = static_cast<Operand<T>*>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(Operand<T>)));
   auto** home = static_cast<T**>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(T*)));
 
   for (int64_t k = 0; k < operands; ++k) {
-    const bool single = k < a.inputs ? chain.inputs[k].single : k < first_register;
+    const bool single = is_single(chain, k);
     home[k] = single ? tiles.vector() : k < a.inputs && chain.inputs[k].in_place ? nullptr : tiles.tile();
     operand[k] = {home[k], single ? 0 : kLanes<T>};
   }
   for (int64_t i = 0; i < a.inputs; ++i)
-    if (chain.inputs[i].single)
+    if (operand[i].step == 0)
       expand(chain.inputs[i], home[i], 0, kLanes<T>);
     else if (chain.inputs[i].fixed)
       expand(chain.inputs[i], home[i], 0, span);
-  for (int64_t i = 0; i < a.constants.n; ++i) store(home[a.inputs + i], splat(static_cast<T>(a.constants[i])));
+  for (int64_t i = 0; i < a.constants.n; ++i) {
+    const int64_t k = a.inputs + i, filled = operand[k].step ? tile : kLanes<T>;
+    for (int64_t j = 0; j < filled; j += kLanes<T>) store(home[k] + j, splat(static_cast<T>(a.constants[i])));
+  }
 
   for (int64_t first = begin; first < end; first += kTile<T>) {
     const int64_t n = end - first < kTile<T> ? end - first : kTile<T>;
@@ -256,7 +268,7 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
       const Input<T>& in = chain.inputs[i];
       if (in.in_place) {
         operand[i].data = reinterpret_cast<const T*>(in.data) + first;
-      } else if (!in.fixed && !in.single) {
+      } else if (!in.fixed && operand[i].step) {
         expand(in, home[i], first, n);
       }
     }
