@@ -41,18 +41,37 @@ def batch_sizes(folder: Path, options) -> list[Result]:
             entry.contenders = ("minimx", "mxnet")
             result = harness.compete(entry, options.rounds, options.seconds)
             harness.show(result)
-            result["peak memory"] = {}
-            for who in entry.contenders:
-                try:
-                    worker = harness.Worker(who, entry.work)
-                except harness.Absent:
-                    continue
-                worker(3)
-                result["peak memory"][who] = worker.peak_bytes()
-                worker.close()
-            memory = "  ".join(f"{who} {size / 1e6:,.0f} MB" for who, size in result["peak memory"].items())
-            print(f"    most memory: {memory}", flush=True)
-            results.append({**result, "group": "growth"})
+            results.append({**result, "group": "growth", "peak memory": peaks(entry)})
+    return results
+
+
+def peaks(entry: harness.Row) -> dict[str, int]:
+    """The most memory that a few steps of training take beyond the import of the library: the process's, from start to end."""
+    found: dict[str, int] = {}
+    told = ""
+    for who in ("minimx", "mxnet"):
+        try:
+            worker = harness.Worker(who, {**entry.work, "checked": False})
+        except harness.Absent:
+            continue
+        worker(3)
+        memory = worker.memory()
+        worker.close()
+        found[who] = memory["peak"]
+        told += f"  {who} {memory['peak'] / 1e6:,.0f} MB"
+        if memory["told"]:
+            told += f" ({memory['told'] / 1e6:,.0f} in arrays and programs)"
+    ratio = f"  | {found['minimx'] / found['mxnet']:.2f} x mxnet" if len(found) == 2 else ""
+    print(f"{entry.name}, most memory beyond the import{told}{ratio}", flush=True)
+    return found
+
+
+def memory(folder: Path, options) -> list[Result]:
+    """The most memory that training of a large network takes."""
+    results = []
+    for batch in (8, 32):
+        entry = networks.row(folder, "inception_bn", "train", batch)
+        results.append({"row": f"memory, {entry.name}", "group": "growth", "peak memory": peaks(entry)})
     return results
 
 
@@ -165,6 +184,7 @@ def fork_join(folder: Path, options) -> list[Result]:
 
 PARTS: dict[str, Callable[[Path, Any], list[Result]]] = {
     "batch": batch_sizes,
+    "memory": memory,
     "threads": threads,
     "depth": depth,
     "busy": busy,

@@ -90,9 +90,11 @@ class Worker:
         """Seconds for so many steps."""
         return self._ask({"count": count})["seconds"]
 
-    def peak_bytes(self) -> int:
-        """The most memory the process has held so far."""
-        return self._ask({"count": 0})["peak_bytes"]
+    def memory(self) -> dict[str, int | None]:
+        """The most memory the process has held so far, beyond what it held after the import of the library; and the most that
+        the library says it has held, if it does."""
+        told = self._ask({"count": 0})
+        return {"peak": told["peak_bytes"] - self.facts["import_bytes"], "told": told["held_bytes"]}
 
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout and self._process.stderr

@@ -8,6 +8,11 @@ from numbers_for import INPUTS, batches, first_results, matrices, operands, para
 import minimx as mx
 
 
+def held_bytes() -> int:
+    """The most bytes that arrays and programs have held at one time."""
+    return mx.memory_stats(mx.cpu())["peak"]
+
+
 def bound(symbol: str, shapes: dict[str, list[int]], train: bool, grad_of: tuple[str, ...] = ()):
     """The executor of a symbol file, with the weights that every contender has."""
     net = mx.sym.load(symbol)
