@@ -16,12 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import deep
 import gemm
 import harness
 import networks
 import numpy as np
-
-import minimx as mx
 
 Result = dict[str, Any]
 
@@ -92,40 +91,24 @@ def threads(folder: Path, options) -> list[Result]:
     return results
 
 
-def deep(nodes: int) -> dict[str, Callable[[], mx.sym.Symbol]]:
-    """Graphs of about so many nodes."""
-
-    def dense() -> mx.sym.Symbol:
-        x = mx.sym.Variable("data")
-        weight, bias = mx.sym.Variable("w"), mx.sym.Variable("b")
-        for i in range(nodes // 2):
-            x = mx.sym.FullyConnected(x, weight, bias, num_hidden=8, name=f"fc{i}")
-            x = mx.sym.Activation(x, act_type="tanh", name=f"act{i}")
-        return x
-
-    def elementwise() -> mx.sym.Symbol:
-        x = y = mx.sym.Variable("data")
-        for i in range(nodes // 2):
-            x = mx.sym.broadcast_add(mx.sym.tanh(x, name=f"t{i}"), y, name=f"a{i}")
-        return x
-
-    return {"dense layers": dense, "elementwise": elementwise}
-
-
 def depth(folder: Path, options) -> list[Result]:
     """Seconds from a symbol to its first results, against the number of nodes."""
     results = []
-    for kind in deep(0):
-        for nodes in (100, 1000, 10000):
-            net = deep(nodes)[kind]()
-            for train in (False, True):
-                start = time.perf_counter()
-                executor = net.simple_bind(mx.cpu(), grad_req="write" if train else "null", data=(4, 8))
-                executor.forward(is_train=train)
-                seconds = time.perf_counter() - start
-                title = f"bind {nodes} nodes, {kind}, {'training' if train else 'inference'}"
-                arena = executor.memory(train)["arena"]
-                results.append(told(title, seconds=seconds, arena_bytes=arena))
+    for graph in deep.GRAPHS:
+        for train in (False, True):
+            for nodes in (1250, 2500, 5000, 10000, 20000):
+                work = {"kind": "binding", "graph": graph, "nodes": nodes, "train": train}
+                title = f"bind {nodes} nodes, {graph}, {'training' if train else 'inference'}"
+                seconds = {}
+                for who in ("minimx", "mxnet"):
+                    try:
+                        worker = harness.Worker(who, work)
+                        seconds[who] = min(worker(1) for _ in range(options.rounds))
+                        worker.close()
+                    except harness.Absent as why:
+                        if str(why) != "not installed":
+                            print(f"    {who} takes no part: {why}")
+                results.append(told(title, **seconds, unit="s"))
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import deep
 import ops_mxnet
 from numbers_for import INPUTS, batches, first_results, matrices, operands, parameters, repeated
 
@@ -124,3 +125,7 @@ def eager_add():
 
 def operator(op, shape):
     return ops_mxnet.operator(mx, op, shape)
+
+
+def binding(graph, nodes, train):
+    return deep.binding(mx, graph, nodes, train)

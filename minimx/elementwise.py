@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from . import _core
 from .base import FLOATS, TYPE_FLAGS, ShapeError
 from .graph import Value, apply_op
-from .op import Op, Shape, same_shape
+from .op import Op, Shape, product, same_shape
 
 
 @cache
@@ -69,6 +69,8 @@ def compute_type(dtypes: Sequence[str], float_only: bool = False) -> str:
 
 
 def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     ndim = max(map(len, shapes))
     result = []
     for d in range(ndim):
@@ -238,6 +240,8 @@ def emit_tape(
 
 def collapse(shape: tuple[int, ...], operands: Sequence[tuple[int, ...]]) -> tuple[list[int], list[list[int]]]:
     """The iteration space with as few dimensions as possible, and each (broadcast) operand's strides in it."""
+    if operands.count(shape) == len(operands):
+        return [product(shape)], [[1] for _ in operands]
     strides = [broadcast_strides(s, shape) for s in operands]
     dims: list[int] = []
     kept: list[list[int]] = [[] for _ in operands]

@@ -113,7 +113,7 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
+        self.outputs = tuple([Value(self, i, *kind) for i, kind in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
@@ -275,9 +275,8 @@ def rewrite(graph: Graph, change) -> Graph:
 
 def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:
     """The same application on other inputs of the same types."""
-    copy = Node(
-        node.op, node.params, inputs, [(v.shape, v.dtype) for v in node.outputs], node.name, node.device, node.attrs
-    )
+    copy = Node(node.op, node.params, inputs, (), node.name, node.device, node.attrs)
+    copy.outputs = tuple([Value(copy, v.index, v.shape, v.dtype) for v in node.outputs])
     copy.origin = node.origin
     copy.late = node.late
     return copy

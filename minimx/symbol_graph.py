@@ -81,22 +81,20 @@ Head = tuple[SymbolNode, int]
 def depth_first(heads: Iterable[Head]) -> list[SymbolNode]:
     """Every node the heads need, inputs before consumers, left to right, each once."""
     order: list[SymbolNode] = []
-    seen: set[int] = set()
+    begun: set[SymbolNode] = set()
     for head, _ in heads:
-        if id(head) in seen:
-            continue
-        seen.add(id(head))
-        stack = [(head, iter(head.inputs))]
+        stack: list[SymbolNode | None] = [head]
         while stack:
-            node, rest = stack[-1]
-            for child, _ in rest:
-                if id(child) not in seen:
-                    seen.add(id(child))
-                    stack.append((child, iter(child.inputs)))
-                    break
-            else:
-                order.append(node)
-                stack.pop()
+            node = stack.pop()
+            if node is None:  # stands over a node whose inputs are done
+                order.append(stack.pop())  # type: ignore[arg-type]
+            elif node not in begun:
+                begun.add(node)
+                waiting = [child for child, _ in reversed(node.inputs) if child not in begun]
+                if waiting:
+                    stack += (node, None, *waiting)
+                else:
+                    order.append(node)
     return order
 
 

@@ -63,7 +63,10 @@ class _Units:
         unit.nodes.append(node)
         unit.inputs.update(node.inputs)
         self.of[node] = unit
-        self._depends_on(unit, latest)
+        if unit.readers:
+            self._depends_on(unit, latest)
+        else:
+            unit.latest = latest
 
     def _depends_on(self, unit: _Unit, latest: int) -> None:
         """Notes it for the unit, and for whoever depends on the unit."""

@@ -47,7 +47,8 @@ def plan(lowered: Lowered) -> Plan:
 
 
 def _roots(buffers) -> list[Buffer]:
-    return [r for b in buffers if b is not None and (r := b.root()[0]).bound is None]
+    roots = [b if b.parent is None else b.root()[0] for b in buffers if b is not None]
+    return [root for root in roots if root.bound is None]
 
 
 def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
