@@ -19,8 +19,8 @@ BOX = 128 * 1024
 STRIP, FILTERS_AT_ONCE = 256, 512
 PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
-# Elements that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
-TILES = 2 * 1024 * 1024
+# Elements that transformed tiles of a weight gradient may take: an eighth of a third-level cache.
+TILES = 1024 * 1024
 LP = 3  # of enum PoolType in csrc/args/pool.h
 
 
