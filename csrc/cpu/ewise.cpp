@@ -116,6 +116,13 @@ struct Input {
   bool single;     // the same number everywhere
 };
 
+// Whether an output is operand k itself, which then is wanted as a run of elements.
+inline bool is_stored(const EwiseArgs& a, int64_t k) {
+  for (int64_t o = 0; o < a.out_operands.n; ++o)
+    if (a.out_operands[o] == k) return true;
+  return false;
+}
+
 template <class T>
 void describe(Input<T>& in, const EwiseArgs& a, int64_t i, const void* data, int64_t elements) {
   in.data = static_cast<const char*>(data);
@@ -135,9 +142,9 @@ void describe(Input<T>& in, const EwiseArgs& a, int64_t i, const void* data, int
   const int64_t outermost = in.dims - 1;
   in.in_place = outermost == 0 && in.stride[0] == 1 && a.in_types[i] == kDType<T>;
   // An input that is stored as it is must outlive the outputs before it, one of which may lie over it.
-  for (int64_t o = 0; o < a.out_operands.n; ++o) in.in_place &= a.out_operands.n == 1 || a.out_operands[o] != i;
+  in.in_place &= a.out_operands.n == 1 || !is_stored(a, i);
   in.period = in.stride[outermost] == 0 ? elements / in.size[outermost] : elements;
-  in.single = in.stride[0] == 0 && in.dims == 1;
+  in.single = in.stride[0] == 0 && in.dims == 1 && !is_stored(a, i);
   in.fixed = !in.in_place && kTile<T> % in.period == 0;
 }
 
@@ -225,15 +232,6 @@ struct Tiles {
   }
 };
 
-// Whether an operand is one number everywhere. Outputs are not: they are stored from whole tiles.
-template <class T>
-bool is_single(const Chain<T>& chain, int64_t k) {
-  const EwiseArgs& a = chain.args;
-  for (int64_t o = 0; o < a.out_operands.n; ++o)
-    if (a.out_operands[o] == k) return false;
-  return k < a.inputs ? chain.inputs[k].single : k < a.inputs + a.constants.n;
-}
-
 template <class T>
 void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
   const EwiseArgs& a = chain.args;
@@ -241,25 +239,26 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
   const int64_t span = end - begin < kTile<T> ? end - begin : kTile<T>;
   const int64_t tile = (span + kLine - 1) / kLine * kLine + kLine;
   const int64_t first_register = a.inputs + a.constants.n, operands = first_register + a.registers;
-  const int64_t bytes = operands * tile * static_cast<int64_t>(sizeof(T));  // at most: single numbers take a line
+  const int64_t bytes = (operands * tile + first_register * kLine) * static_cast<int64_t>(sizeof(T));
   const auto memory = reinterpret_cast<uintptr_t>(__builtin_alloca(static_cast<size_t>(bytes) + 64));
   Tiles<T> tiles{reinterpret_cast<T*>((memory + 63) / 64 * 64), tile};
   auto* operand = static_cast<Operand<T>*>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(Operand<T>)));
   auto** home = static_cast<T**>(__builtin_alloca(static_cast<size_t>(operands) * sizeof(T*)));
 
   for (int64_t k = 0; k < operands; ++k) {
-    const bool single = is_single(chain, k);
+    const bool single = k < a.inputs ? chain.inputs[k].single : k < first_register && !is_stored(a, k);
     home[k] = single ? tiles.vector() : k < a.inputs && chain.inputs[k].in_place ? nullptr : tiles.tile();
     operand[k] = {home[k], single ? 0 : kLanes<T>};
   }
   for (int64_t i = 0; i < a.inputs; ++i)
-    if (operand[i].step == 0)
+    if (chain.inputs[i].single)
       expand(chain.inputs[i], home[i], 0, kLanes<T>);
     else if (chain.inputs[i].fixed)
       expand(chain.inputs[i], home[i], 0, span);
   for (int64_t i = 0; i < a.constants.n; ++i) {
-    const int64_t k = a.inputs + i, filled = operand[k].step ? tile : kLanes<T>;
-    for (int64_t j = 0; j < filled; j += kLanes<T>) store(home[k] + j, splat(static_cast<T>(a.constants[i])));
+    const Operand<T>& constant = operand[a.inputs + i];
+    for (int64_t j = 0; j < (constant.step ? span : 1); j += kLanes<T>)
+      store(home[a.inputs + i] + j, splat(static_cast<T>(a.constants[i])));
   }
 
   for (int64_t first = begin; first < end; first += kTile<T>) {
@@ -268,7 +267,7 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
       const Input<T>& in = chain.inputs[i];
       if (in.in_place) {
         operand[i].data = reinterpret_cast<const T*>(in.data) + first;
-      } else if (!in.fixed && operand[i].step) {
+      } else if (!in.fixed && !in.single) {
         expand(in, home[i], first, n);
       }
     }

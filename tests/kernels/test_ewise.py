@@ -348,6 +348,19 @@ def test_an_input_is_read_before_an_output_is_written_over_it():
         np.testing.assert_array_equal(other, product)
 
 
+def test_a_number_is_stored_everywhere():
+    """An output that is a broadcast number or a constant itself, beside one that is computed from them."""
+    number, a = np.array([3], "float32"), np.arange(1000, dtype="float32")
+    outputs = [(0, "float32"), (2, "float64"), (3, "float32")]
+    strides = [[0], [1]]
+    everywhere, five, total = run_chain(
+        [number, a], [("add", 0, 0, 1)], dtype="float32", shape=[1000], strides=strides, constants=[5], outputs=outputs
+    )
+    np.testing.assert_array_equal(everywhere, np.full(1000, 3, "float32"))
+    np.testing.assert_array_equal(five, np.full(1000, 5, "float64"))
+    np.testing.assert_array_equal(total, a + 3)
+
+
 def test_inputs_that_are_outputs_outlive_what_is_written_over_them():
     rng = np.random.default_rng(11)
     for size in SIZES + (70_001,):
