@@ -118,6 +118,7 @@ int Program::add_arena(Device& device, int64_t offset) {
 int Program::add_part(int bound, int64_t offset) {
   slots_.push_back({slots_.at(bound).device, false, offset, bound, nullptr, nullptr, false});
   uses_.emplace_back();
+  parts_.push_back(static_cast<int>(slots_.size()) - 1);
   return static_cast<int>(slots_.size()) - 1;
 }
 
@@ -237,10 +238,10 @@ void Program::bind(int slot, StoragePtr storage, int64_t offset) {
   s.storage = std::move(storage);
   s.data = s.storage->data() + offset;
   resolve(slot);
-  for (int i = 0; i < static_cast<int>(slots_.size()); ++i)
-    if (slots_[i].parent == slot) {
-      slots_[i].data = static_cast<char*>(s.data) + slots_[i].offset;
-      resolve(i);
+  for (int part : parts_)
+    if (slots_[part].parent == slot) {
+      slots_[part].data = static_cast<char*>(s.data) + slots_[part].offset;
+      resolve(part);
     }
 }
 

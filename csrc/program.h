@@ -124,6 +124,7 @@ class Program {
   std::vector<int> operand_slots_;
   std::vector<void*> operands_;            // addresses, refreshed when a slot is bound
   std::vector<std::vector<size_t>> uses_;  // slot -> positions in operands_
+  std::vector<int> parts_;                 // slots that follow a bound one
   std::deque<Arguments> arguments_;
   std::deque<HostBody> host_calls_;
   struct CopyArgs;
