@@ -55,4 +55,12 @@ class LRN(Op):
     def expand(self, p, node, train):
         (data,) = node.inputs
         norm = apply("_window_sum", [data * data], nsize=p.nsize) * (p.alpha / p.nsize) + p.knorm
-        return [data * norm**-p.beta, norm]
+        return [data * _power(norm, -p.beta), norm]
+
+
+def _power(norm, exponent):
+    """norm ** exponent; the usual -3/4 by roots, which cost a tenth."""
+    if exponent != -0.75:
+        return norm**exponent
+    root = apply("rsqrt", [norm])
+    return root * apply("sqrt", [root])
