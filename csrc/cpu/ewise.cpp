@@ -60,13 +60,21 @@ void apply(const Operand<T>& a, const Operand<T>& b, const Operand<T>& c, T* out
   const T *p = a.data, *q = b.data, *r = c.data;
   const int64_t p_step = a.step, q_step = b.step, r_step = c.step;
   Vec<T> x{}, y{}, z{};
-  int64_t i = 0;
-  for (; i + kLanes<T> <= n; i += kLanes<T>, p += p_step, q += q_step, r += r_step) {
-    if constexpr (F::kArity > 0) x = load(p);
-    if constexpr (F::kArity > 1) y = load(q);
-    if constexpr (F::kArity > 2) z = load(r);
+  const auto one = [&](int64_t i, int64_t ahead) {
+    if constexpr (F::kArity > 0) x = load(p + ahead * p_step);
+    if constexpr (F::kArity > 1) y = load(q + ahead * q_step);
+    if constexpr (F::kArity > 2) z = load(r + ahead * r_step);
     store(out + i, F::apply(x, y, z, indices_from<T>(first + i)));
+  };
+  // Where little is done with an element, counting on would cost as much.
+  constexpr int kAtOnce = F::kTypes == ANY ? 4 : 1;
+  int64_t i = 0;
+  for (; i + kAtOnce * kLanes<T> <= n; i += kAtOnce * kLanes<T>) {
+#pragma GCC unroll 4
+    for (int k = 0; k < kAtOnce; ++k) one(i + k * kLanes<T>, k);
+    p += kAtOnce * p_step, q += kAtOnce * q_step, r += kAtOnce * r_step;
   }
+  for (; i + kLanes<T> <= n; i += kLanes<T>, p += p_step, q += q_step, r += r_step) one(i, 0);
   if (i == n) return;
   const int rest = static_cast<int>(n - i);
   if constexpr (F::kArity > 0) x = load_part(p, rest);
