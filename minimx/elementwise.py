@@ -193,8 +193,9 @@ def contracted(instructions: Instructions, outputs: Sequence[Operand]) -> tuple[
         kept[i] = opcode, args
         for place, arg in enumerate(args[:2]):
             inner = kept.get(arg.index) if arg.kind == "result" and uses[arg] == 1 else None
-            name = inner and CONTRACTIONS.get((code.get(opcode, ""), place, code.get(inner[0], "")))
-            if name:
+            if inner is None:
+                continue
+            if name := CONTRACTIONS.get((code.get(opcode, ""), place, code.get(inner[0], ""))):
                 kept[i] = opcodes()[name][0], (*inner[1], args[1 - place])
                 del kept[arg.index]
                 break
