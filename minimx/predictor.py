@@ -52,8 +52,8 @@ class _Bound:
 
     def refresh(self) -> None:
         """Packs anew what is kept of parameters that have changed."""
-        if self.program.is_stale():
-            with self._packing:
+        with self._packing:  # asking, too: what is being packed counts as fresh already
+            if self.program.is_stale():
                 self.program.refresh()
 
 
