@@ -55,7 +55,7 @@ class Feeds {
       const Array& from = *as_array(value);
       if (from.dtype != target.dtype || from.storage->device().type != "cpu") return false;
       if (PyObject_RichCompareBool(from.shape, target.shape, Py_EQ) != 1) return false;
-      copies_.push_back({&target, from.data()});
+      add(target, from.data(), from.storage);
       return true;
     }
     if (!PyObject_CheckBuffer(value)) return false;
@@ -68,22 +68,29 @@ class Feeds {
     const char wanted = format_of(target.dtype);
     if (!buffer.format || buffer.format[0] != wanted || buffer.format[1] || !has_shape(buffer, target.shape))
       return false;
-    copies_.push_back({&target, buffer.buf});
+    add(target, buffer.buf, nullptr);
     return true;
   }
 
   void copy() const {
-    for (const auto& [target, from] : copies_) {
-      std::memmove(target->data(), from, target->size * item_size(target->dtype));
-      target->storage->touch();
+    for (const Copy& one : copies_) {
+      std::memmove(one.to, one.from, one.bytes);
+      one.target->touch();
     }
   }
 
  private:
   struct Copy {
-    const Array* target;
+    StoragePtr target, source;  // held: other threads may let go of the arrays meanwhile
+    char* to;
     const void* from;
+    size_t bytes;
   };
+  void add(const Array& target, const void* from, StoragePtr source) {
+    const auto bytes = static_cast<size_t>(target.size * item_size(target.dtype));
+    copies_.push_back({target.storage, std::move(source), target.data(), from, bytes});
+  }
+
   std::vector<Copy> copies_;
   std::vector<Py_buffer> buffers_;
 };

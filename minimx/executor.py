@@ -429,10 +429,10 @@ def feed(arrays: Mapping[str, NDArray], name: str, value: Any) -> None:
     """Copies a value into the array of that name."""
     target = arrays.get(name)
     if target is None:
-        raise GraphError(f"there is no argument {name!r}; arguments are {', '.join(arrays)}")
+        raise GraphError(f"feed: there is no argument {name!r}; arguments are {', '.join(arrays)}")
     shape = value.shape if isinstance(value, NDArray) else np.shape(value)
     if tuple(shape) != target.shape:
-        raise ShapeError(f"{name} is bound with shape {target.shape}, got {tuple(shape)}")
+        raise ShapeError(f"feed: {name} is bound with shape {target.shape}, got {tuple(shape)}")
     if isinstance(value, NDArray):
         value.copyto(target)
     elif target.context.device_type != "gpu" and isinstance(value, np.ndarray) and target.dtype_name != "bfloat16":

@@ -33,7 +33,6 @@ class TrainStep:
         self._arena = executor.arena
         self._arena.lend(compiled.program)
         self._compiled = compiled
-        self._program, self._end = compiled.program, compiled.end
         self.outputs = executor.outputs
         self.arguments = executor.arg_dict
         self.scalars = {name: zeros(v.shape, executor._ctx, v.dtype) for name, v in recipe.scalars.items()}
@@ -52,7 +51,7 @@ class TrainStep:
 
     def _advance(self, feeds: dict[str, Any]) -> list[NDArray]:
         self._arena.ready = None
-        run_fed(self._program, self._end, self.arguments, feeds)
+        run_fed(self._compiled.program, self._compiled.end, self.arguments, feeds)
         return self.outputs
 
     @property
