@@ -53,3 +53,19 @@ def assert_same(got, want, rtol=1e-5, atol=1e-6):
     assert got.keys() == want.keys()
     for name, value in want.items():
         np.testing.assert_allclose(got[name], value, rtol=rtol, atol=atol, err_msg=name)
+
+
+def run(module, way, steps=8):
+    """Takes steps in a way of its own; returns the values after them and the last outputs."""
+    batches = list(rows())
+    for i in range(steps):
+        batch = batches[i % len(batches)]
+        if way in ("fused", "looked at"):
+            module.forward_backward(batch)
+        else:
+            module.forward(batch, is_train=True)
+            module.backward()
+        if way == "looked at" and i % 2:
+            assert module.get_outputs()[0].shape == (10, 2)
+        module.update()
+    return values(module), module.get_outputs()[0].asnumpy()
