@@ -151,9 +151,11 @@ void describe(Input<T>& in, const EwiseArgs& a, int64_t i, const void* data, int
   in.in_place = outermost == 0 && in.stride[0] == 1 && a.in_types[i] == kDType<T>;
   // An input that is stored as it is must outlive the outputs before it, one of which may lie over it.
   in.in_place &= a.out_operands.n == 1 || !is_stored(a, i);
-  in.period = in.stride[outermost] == 0 ? elements / in.size[outermost] : elements;
-  in.single = in.stride[0] == 0 && in.dims == 1 && !is_stored(a, i);
-  in.fixed = !in.in_place && kTile<T> % in.period == 0;
+  // Chains over a few numbers are common, and a division costs as much as many of those.
+  const bool repeats = in.stride[outermost] == 0;
+  in.period = !repeats ? elements : outermost == 0 ? 1 : elements / in.size[outermost];
+  in.single = repeats && outermost == 0 && !is_stored(a, i);
+  in.fixed = !in.in_place && in.period <= kTile<T> && (in.period & (in.period - 1)) == 0;  // divides a tile
 }
 
 // Elements first .. first + n of the input, converted.
@@ -161,8 +163,11 @@ template <class T>
 void expand(const Input<T>& in, T* tile, int64_t first, int64_t n) {
   int64_t at[kMaxDims], offset = 0, rest = first;
   for (int64_t d = 0; d < in.dims; ++d) {
-    at[d] = d + 1 < in.dims ? rest % in.size[d] : rest;
-    rest /= in.size[d];
+    at[d] = rest;
+    if (rest && d + 1 < in.dims) {
+      at[d] = rest % in.size[d];
+      rest /= in.size[d];
+    }
     offset += at[d] * in.stride[d];
   }
   const int64_t walked = n < in.period ? n : in.period;
@@ -258,11 +263,16 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
     home[k] = single ? tiles.vector() : k < a.inputs && chain.inputs[k].in_place ? nullptr : tiles.tile();
     operand[k] = {home[k], single ? 0 : kLanes<T>};
   }
-  for (int64_t i = 0; i < a.inputs; ++i)
-    if (chain.inputs[i].single)
-      expand(chain.inputs[i], home[i], 0, kLanes<T>);
-    else if (chain.inputs[i].fixed)
-      expand(chain.inputs[i], home[i], 0, span);
+  for (int64_t i = 0; i < a.inputs; ++i) {
+    const Input<T>& in = chain.inputs[i];
+    if (in.single) {
+      T number;
+      in.type->load(&number, in.data, 0, 1);
+      store(home[i], splat(number));
+    } else if (in.fixed) {
+      expand(in, home[i], 0, span);
+    }
+  }
   for (int64_t i = 0; i < a.constants.n; ++i) {
     const Operand<T>& constant = operand[a.inputs + i];
     for (int64_t j = 0; j < (constant.step ? span : 1); j += kLanes<T>)

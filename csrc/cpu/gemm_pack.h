@@ -61,30 +61,41 @@ inline void transpose(Vec<T>* r) {
   if constexpr (2 * S < L) transpose<T, 2 * S>(r);
 }
 
+// Loads `rows` rows of `deep` elements that lie `stride` apart, and stores the first `deep` columns `pitch` apart. What
+// lies outside is zero; each column is stored as a whole vector.
+template <class T>
+inline void transpose_square(const T* from, int64_t stride, int64_t rows, int64_t deep, T* to, int64_t pitch) {
+  constexpr int L = kLanes<T>;
+  Vec<T> r[L];
+  if (rows >= L && deep >= L) {
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) r[i] = load(from + i * stride);
+    transpose<T>(r);
+#pragma GCC unroll 16
+    for (int j = 0; j < L; ++j) store(to + j * pitch, r[j]);
+    return;
+  }
+  const int wide = deep < L ? static_cast<int>(deep) : L;
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) {
+    r[i] = Vec<T>{};
+    if (i < rows) r[i] = wide == L ? load(from + i * stride) : load_part(from + i * stride, wide);
+  }
+  transpose<T>(r);
+  // Every index is a constant, so that the square stays in registers.
+#pragma GCC unroll 16
+  for (int j = 0; j < L; ++j)
+    if (j < wide) store(to + j * pitch, r[j]);
+}
+
 // A band of `rows` rows of A (at most kTileRows) becomes out[p * rows + i], for i with a[i * stride + p]. The vectors
 // stored may run into what is written next; after the last band there must be room for one more vector.
 template <class T>
 inline void pack_rows(const T* a, int64_t stride, int64_t rows, int64_t k, T* out) {
   constexpr int L = kLanes<T>;
-  for (int64_t p = 0; p < k; p += L) {
-    const int64_t deep = k - p < L ? k - p : L;
-    for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L) {
-      Vec<T> r[L];
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) {
-        const T* from = a + (first + i) * stride + p;
-        r[i] = first + i >= rows ? Vec<T>{} : deep == L ? load(from) : load_part(from, static_cast<int>(deep));
-      }
-      transpose<T>(r);
-      T* to = out + p * rows + first;
-      if (deep == L) {
-#pragma GCC unroll 16
-        for (int j = 0; j < L; ++j) store(to + j * rows, r[j]);
-      } else {
-        for (int64_t j = 0; j < deep; ++j) store(to + j * rows, r[j]);
-      }
-    }
-  }
+  for (int64_t p = 0; p < k; p += L)
+    for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L)
+      transpose_square(a + first * stride + p, stride, rows - first, k - p, out + p * rows + first, rows);
 }
 
 // The same for A^T, a[p * stride + i].
@@ -121,25 +132,9 @@ template <class T>
 inline void pack_columns_transposed(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
   constexpr int L = kLanes<T>;
   const int64_t width = (columns + L - 1) / L * L;
-  for (int64_t p = 0; p < k; p += L) {
-    const int64_t deep = k - p < L ? k - p : L;
-    for (int64_t first = 0; first < columns; first += L) {
-      Vec<T> r[L];
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) {
-        const T* from = b + (first + i) * stride + p;
-        r[i] = first + i >= columns ? Vec<T>{} : deep == L ? load(from) : load_part(from, static_cast<int>(deep));
-      }
-      transpose<T>(r);
-      T* to = out + p * width + first;
-      if (deep == L) {
-#pragma GCC unroll 16
-        for (int j = 0; j < L; ++j) store(to + j * width, r[j]);
-      } else {
-        for (int64_t j = 0; j < deep; ++j) store(to + j * width, r[j]);
-      }
-    }
-  }
+  for (int64_t p = 0; p < k; p += L)
+    for (int64_t first = 0; first < columns; first += L)
+      transpose_square(b + first * stride + p, stride, columns - first, k - p, out + p * width + first, width);
 }
 
 }  // namespace
