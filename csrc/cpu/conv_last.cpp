@@ -131,12 +131,17 @@ Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
     const Source source = source_of<T>(s, b);
     return source.in_place ? b.rows * b.columns * s.column.stride * s.depth : source.size;
   };
+  // One small image by many weights: these are dealt out instead of its rows, for each is then read by one thread only.
+  const int64_t panels = Panels<T>(s.width).count, image = size(total);
+  if (s.images == 1 && threads > 1 && panels >= 2 * threads &&
+      image <= lesser(scratch - 2 * Terms(s).runs, 2 * kBoxElements<T>) && s.terms() * s.width > 2 * image)
+    return {cut.by_columns, total, 1, large ? wanted / 2 : threads};
   cut.length = total;
   while (cut.length > 1 && size(cut.length) > most) cut.length = ceil_div(cut.length, 2);
   if (s.images * ceil_div(total, cut.length) < wanted)
     cut.length = greater(lesser(cut.length, least), lesser(cut.length, total * s.images / wanted));
   cut.boxes = ceil_div(total, greater(1, cut.length));
-  cut.parts = lesser(Panels<T>(s.width).count, ceil_div(threads, s.images * cut.boxes));
+  cut.parts = lesser(panels, ceil_div(threads, s.images * cut.boxes));
   return cut;
 }
 

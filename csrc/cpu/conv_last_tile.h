@@ -118,8 +118,7 @@ constexpr LastTiles<T> make_last_tiles() {
 template <class T, bool Partial>
 constexpr LastTiles<T> kLastTiles = make_last_tiles<T, Partial>();
 
-// ---- Weight gradients: a few neighbouring terms by a few vectors of filters, summed up over pixels
-// -------------------
+// ---- Weight gradients: a few neighbouring terms by a few vectors of filters, summed up over pixels ------------------
 
 // Pixels of one row of output: where the first one's terms lie in x, and its place among the packed pixels of dy.
 struct Pixels {

@@ -144,10 +144,11 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
   if (MINIMX_VECTOR_BYTES < 64 && A * A * s.depth * s.width <= kFewWeights)
     most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kWide))));
-  const int64_t enough = greater(ceil_div(total, most), lesser(workers, ceil_div(total, 2 * kPixels)));
+  // A chunk for all has its filters dealt out instead of its tiles: that transforms the tiles several times, but reads
+  // the weights, which are more, only once.
+  const bool few = total <= 4 * kPixels && 4 * total <= s.width;
+  const int64_t enough = greater(ceil_div(total, most), few ? 1 : lesser(workers, ceil_div(total, 2 * kPixels)));
   const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
-  // A chunk for all has its filters dealt out instead: that transforms the tiles several times, but reads the weights
-  // only once.
   const int64_t parts = chunks > 1 ? 1 : lesser(panels.count, workers);
   const int64_t units = chunks * parts, tasks = alone ? 1 : lesser(units, 8 * workers);
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
