@@ -21,6 +21,24 @@ struct Run {
   int32_t offset, depth;
 };
 
+// So few tiles that reading the weights from memory takes longer than a tile.
+constexpr int64_t kFewTiles = 12;
+
+// Weights that will be read soon and lie in memory: where few tiles share what they read, none of them can wait for it.
+// Each of them fetches a part.
+struct Ahead {
+  int64_t distance;  // elements from the weights of now to those, or 0
+  int64_t part, parts;
+
+  template <class T>
+  void fetch(const T* weights, int64_t count) const {
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t lines = count / line;
+    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; ++i)
+      __builtin_prefetch(weights + distance + i * line, 0, 2);
+  }
+};
+
 // What a tile does with its sums. Pointers are at the tile's first pixel and filter.
 template <class T>
 struct LastEnds {
@@ -31,6 +49,7 @@ struct LastEnds {
   const T* bias;      // one per filter, or null
   bool relu;
   int last;  // filters in the last vector when that is a partial one
+  Ahead ahead;
 };
 
 // y[i][f] = Σ_run Σ_k w[..][f] * x[i * pixel + offset + k]
@@ -44,6 +63,7 @@ void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const 
     for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec<T>{};
   for (int64_t r = 0; r < count; ++r) {
     const T* at = x + runs[r].offset;
+    if (ends.ahead.distance) ends.ahead.fetch(w, runs[r].depth * (Vectors * L));
     for (const T* end = at + runs[r].depth; at < end; ++at, w += Vectors * L) {
       Vec<T> weights[Vectors];
 #pragma GCC unroll 16

@@ -14,6 +14,7 @@ namespace MINIMX_LEVEL {
 namespace {
 
 constexpr int64_t kWorthATask = 1 << 18;
+constexpr int64_t kRuns = 16;
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
@@ -163,7 +164,13 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
         for (int64_t t = 0; t < count; ++t)
           transform_input<T, M>(s, tile_at<M>(grid, t0 + t), x, transformed + t * pixel, apart);
       last = chunk;
-      const Run run{0, static_cast<int32_t>(s.depth)};
+      // Several runs, for what is fetched ahead is fetched with each of them.
+      Run runs[kRuns];
+      const int64_t cuts = lesser(kRuns, ceil_div(s.depth, kChannelsAtOnce));
+      for (int64_t r = 0; r < cuts; ++r) {
+        const int64_t lo = begin_of(r, s.depth, cuts);
+        runs[r] = {static_cast<int32_t>(lo), static_cast<int32_t>(begin_of(r + 1, s.depth, cuts) - lo)};
+      }
       const int64_t tiles = ceil_div(count, kPixels);
       const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
       for (int64_t p = p0; p < p1; ++p) {
@@ -172,10 +179,13 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
           const T* w = weights + (v0 * L * A * A + e * wide) * s.depth;
           LastEnds<T> ends{};
           ends.pixel = wide;
+          if (tiles <= kFewTiles) ends.ahead = {s.depth * wide, 0, tiles};
           for (int64_t j = 0; j < tiles; ++j) {
             const int64_t lo = begin_of(j, count, tiles), n = begin_of(j + 1, count, tiles) - lo;
             ends.y = sums + (e * longest + lo) * wide;
-            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, &run, 1, w, ends);
+            ends.ahead.part = j;
+            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts, w,
+                                                        ends);
           }
         }
         for (int64_t t = 0; t < count; ++t)

@@ -14,7 +14,7 @@ from ..ops import last
 # their way. Measured.
 TRANSFORM = {2: 17, 4: 27}
 WINDOW = {2: 500, 4: 1200}
-READ_ONCE_FOR = 25
+READ_ONCE_FOR = 16
 CACHE = 1 << 20
 
 
