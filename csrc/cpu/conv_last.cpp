@@ -186,7 +186,7 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
       }
       if (where != last) fill_runs(s, source, runs);
       last = where;
-      const int64_t tiles = ceil_div(box.columns, kPixels);
+      const Cuts tiles(box.columns, kPixels);
       const int64_t p0 = begin_of(part, panels.count, cut.parts), p1 = begin_of(part + 1, panels.count, cut.parts);
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
@@ -203,8 +203,8 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
           const TapRows taps = tap_rows(s.row, box.row + i);
           const int64_t per_row = terms.runs / s.row.taps, skipped = taps.lo * s.column.taps * s.depth * (v1 - v0) * L;
           const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
-          for (int64_t j = 0; j < tiles; ++j) {
-            const int64_t lo = begin_of(j, box.columns, tiles), n = begin_of(j + 1, box.columns, tiles) - lo;
+          for (int64_t j = 0; j < tiles.count; ++j) {
+            const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
             const int64_t column = s.column.first + (box.column + lo) * s.column.every;
             const int64_t at = (row * s.column.result + column) * s.width + filter;
             ends.y = y + at;

@@ -2,15 +2,10 @@
 #pragma once
 #include "../args/conv_last.h"
 #include "conv_last_tile.h"
+#include "cuts.h"
 
 namespace minimx {
 namespace {
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// Where piece i of `parts` even ones begins.
-constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
 
 // One spatial dimension of a sweep: output o meets the inputs start + o·stride + t·dilate and goes to result index
 // first + o·every. Its tap t is tap from + t·step of the kernel.
@@ -148,6 +143,18 @@ struct Panels {
         count(ceil_div(vectors, kVectors)),
         last(width - (vectors - 1) * kLanes<T>) {}
   int64_t begin(int64_t i) const { return begin_of(i, vectors, count); }
+  // Calls body(first vector, the one after the last) for every panel, without a division for each.
+  template <class Body>
+  void each(const Body& body) const {
+    const int64_t size = vectors / count, larger = vectors % count;
+    for (int64_t i = 0, v = 0, sum = 0; i < count; ++i) {
+      sum += larger;
+      const int64_t next = v + size + (sum >= count);
+      if (sum >= count) sum -= count;
+      body(v, next);
+      v = next;
+    }
+  }
 };
 
 }  // namespace

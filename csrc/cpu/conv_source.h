@@ -4,16 +4,12 @@
 #include <cstring>
 
 #include "../args/conv.h"
+#include "cuts.h"
 #include "simd.h"
 
 namespace minimx {
 namespace {
 
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// Where piece i of `parts` even ones begins.
-constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
 // Elements added to every region of scratch: vectors may be read or written past its end.
 constexpr int64_t kSlack = 64;
 

@@ -94,33 +94,50 @@ struct Delivery {
   int64_t activation;
 };
 
+// The sums of a tile lie together, element by element, with room for the widest panel.
+template <class T>
+constexpr int64_t kPanel = kVectors * kLanes<T>;
+// A line more between tiles: a power of two would crowd a few sets of the cache.
 template <class T, int M>
-void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t apart, int64_t filter, int n,
-                      const Delivery<T>& d) {
+constexpr int64_t kTileSums = (M + 2) * (M + 2) * kPanel<T> + 64 / static_cast<int64_t>(sizeof(T));
+
+// `sums` are those of one tile and the vectors v0..v1-1 of filters, the last of which has `last` ones. What is
+// delivered is known by value: stores could change it otherwise.
+template <class T, int M>
+void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v0, int64_t v1, int last,
+                      const Delivery<T> d) {
   constexpr int A = M + 2, L = kLanes<T>;
-  const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };
-  Vec<T> in[A][A], out[M][M];
-#pragma GCC unroll 8
-  for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-    for (int j = 0; j < A; ++j) in[i][j] = load(sums + (i * A + j) * apart);
-  both_ways<T, A, M>(in, out, Winograd<T, M>::output);
-  const Vec<T> bias = d.bias ? take(d.bias + filter) : Vec<T>{};
-  const Vec<T> scale = d.scale ? take(d.scale + filter) : splat(static_cast<T>(1));
-  const int64_t rows = lesser(M, s.row.out - tile.row), columns = lesser(M, s.column.out - tile.column);
-  for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < columns; ++j) {
-      const int64_t pixel = (tile.image * s.row.out + tile.row + i) * s.column.out + tile.column + j;
-      const int64_t at = pixel * s.width + filter;
-      Vec<T> v = d.scale ? out[i][j] * scale + bias : d.bias ? out[i][j] + bias : out[i][j];
-      if (d.residual) v += take(d.residual + at);
-      if (d.relu) v = v < 0 ? Vec<T>{} : v;  // keeps NaN
-      if (n == L)
-        store(d.y + at, v);
-      else
-        store_part(d.y + at, v, n);
-      if (d.activation > kRelu) activate(d.y + at, n, 1, n, d.activation);
+  const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column;
+  const int64_t pixel = s.width, line = s.column.out * pixel;
+  int64_t at = ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * pixel + v0 * L;
+  for (int64_t v = v0; v < v1; ++v, sums += L, at += L) {
+    const int n = v + 1 == v1 ? last : L;
+    const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };
+    Vec<T> out[M][M];
+    // Calls f for every output that lies in the image.
+    const auto each = [&](auto&& f) {
+#pragma GCC unroll 4
+      for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+        for (int j = 0; j < M; ++j)
+          if (i < rows && j < columns) f(out[i][j], at + i * line + j * pixel);
+    };
+    both_ways<T, A, M>([&](int i, int j) { return load(sums + (i * A + j) * kPanel<T>); }, out, Winograd<T, M>::output);
+    if (d.scale) {
+      const Vec<T> scale = take(d.scale + v * L), bias = take(d.bias + v * L);
+      each([&](Vec<T>& sum, int64_t) { sum = sum * scale + bias; });
+    } else if (d.bias) {
+      const Vec<T> bias = take(d.bias + v * L);
+      each([&](Vec<T>& sum, int64_t) { sum += bias; });
     }
+    if (d.residual) each([&](Vec<T>& sum, int64_t to) { sum += take(d.residual + to); });
+    if (d.relu) each([&](Vec<T>& sum, int64_t) { sum = sum < 0 ? Vec<T>{} : sum; });  // keeps NaN
+    if (n == L)
+      each([&](const Vec<T>& sum, int64_t to) { store(d.y + to, sum); });
+    else
+      each([&](const Vec<T>& sum, int64_t to) { store_part(d.y + to, sum, n); });
+    if (d.activation > kRelu) each([&](const Vec<T>&, int64_t to) { activate(d.y + to, n, 1, n, d.activation); });
+  }
 }
 
 // Where vectors are shorter second-level caches are smaller, too: of tiles not more than these elements are transformed
@@ -131,7 +148,6 @@ template <class T, int M>
 void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch, int64_t scratch_size,
               const Context& context) {
   constexpr int L = kLanes<T>, A = M + 2;
-  constexpr int64_t kWide = kVectors * L;
   const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
   const Panels<T> panels(s.width);
   // An odd number of lines between tiles: a power of two would crowd a few sets of the cache.
@@ -142,9 +158,9 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  int64_t most = greater(1, (per_thread / (A * A) - line) / (pixel + kWide));
+  int64_t most = greater(1, (per_thread - A * A * line) / (A * A * pixel + kTileSums<T, M>));
   if (MINIMX_VECTOR_BYTES < 64 && A * A * s.depth * s.width <= kFewWeights)
-    most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kWide))));
+    most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kPanel<T>))));
   // A chunk for all has its filters dealt out instead of its tiles: that transforms the tiles several times, but reads
   // the weights, which are more, only once.
   const bool few = total <= 4 * kPixels && 4 * total <= s.width;
@@ -160,9 +176,12 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
     for (int64_t unit = begin_of(task, units, tasks); unit < begin_of(task + 1, units, tasks); ++unit) {
       const int64_t chunk = unit / parts, part = unit % parts;
       const int64_t t0 = begin_of(chunk, total, chunks), count = begin_of(chunk + 1, total, chunks) - t0;
-      if (chunk != last)
-        for (int64_t t = 0; t < count; ++t)
-          transform_input<T, M>(s, tile_at<M>(grid, t0 + t), x, transformed + t * pixel, apart);
+      const TileWalk<M> start(grid, t0);
+      if (chunk != last) {
+        TileWalk<M> walk = start;
+        for (int64_t t = 0; t < count; ++t, walk.next())
+          transform_input<T, M>(s, walk.tile, x, transformed + t * pixel, apart);
+      }
       last = chunk;
       // Several runs, for what is fetched ahead is fetched with each of them.
       Run runs[kRuns];
@@ -171,27 +190,27 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
         const int64_t lo = begin_of(r, s.depth, cuts);
         runs[r] = {static_cast<int32_t>(lo), static_cast<int32_t>(begin_of(r + 1, s.depth, cuts) - lo)};
       }
-      const int64_t tiles = ceil_div(count, kPixels);
+      const Cuts tiles(count, kPixels);
       const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
         for (int64_t e = 0; e < A * A; ++e) {
           const T* w = weights + (v0 * L * A * A + e * wide) * s.depth;
           LastEnds<T> ends{};
-          ends.pixel = wide;
-          if (tiles <= kFewTiles) ends.ahead = {s.depth * wide, 0, tiles};
-          for (int64_t j = 0; j < tiles; ++j) {
-            const int64_t lo = begin_of(j, count, tiles), n = begin_of(j + 1, count, tiles) - lo;
-            ends.y = sums + (e * longest + lo) * wide;
+          ends.pixel = kTileSums<T, M>;
+          if (tiles.count <= kFewTiles) ends.ahead = {s.depth * wide, 0, tiles.count};
+          for (int64_t j = 0; j < tiles.count; ++j) {
+            const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
+            ends.y = sums + lo * kTileSums<T, M> + e * kPanel<T>;
             ends.ahead.part = j;
             kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts, w,
                                                         ends);
           }
         }
-        for (int64_t t = 0; t < count; ++t)
-          for (int64_t v = v0; v < v1; ++v)
-            transform_output<T, M>(s, tile_at<M>(grid, t0 + t), sums + t * wide + (v - v0) * L, longest * wide, v * L,
-                                   static_cast<int>(v + 1 == panels.vectors ? panels.last : L), d);
+        TileWalk<M> walk = start;
+        for (int64_t t = 0; t < count; ++t, walk.next())
+          transform_output<T, M>(s, walk.tile, sums + t * kTileSums<T, M>, v0, v1,
+                                 static_cast<int>(v1 == panels.vectors ? panels.last : L), d);
       }
     }
   });

@@ -19,34 +19,32 @@ constexpr int64_t kStrip = 128;
 
 // Transforms a tile of dy: to the panels of every element, which are `apart` from each other and `count` tiles long.
 template <class T>
-void transform_slope(const Sweep& s, const Tile& tile, const T* dy, T* to, int64_t apart, int64_t t, int64_t count) {
+void transform_slope(const Sweep& s, const Panels<T>& panels, const Tile& tile, const T* dy, T* to, int64_t apart,
+                     int64_t t, int64_t count) {
   constexpr int L = kLanes<T>;
-  const Panels<T> panels(s.width);
-  const T* at[M][M];  // null outside of the image
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < M; ++j) {
-      const int64_t row = tile.row + i, column = tile.column + j;
-      const bool inside = row < s.row.out && column < s.column.out;
-      at[i][j] = inside ? dy + ((tile.image * s.row.out + row) * s.column.out + column) * s.width : nullptr;
-    }
-  for (int64_t p = 0; p < panels.count; ++p) {
-    const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
-    for (int64_t v = v0; v < v1; ++v) {
-      const int n = static_cast<int>(v + 1 == panels.vectors ? panels.last : L);
-      Vec<T> in[M][M], out[A][A];
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i)
-#pragma GCC unroll 8
-        for (int j = 0; j < M; ++j)
-          in[i][j] = !at[i][j] ? Vec<T>{} : n == L ? load(at[i][j] + v * L) : load_part(at[i][j] + v * L, n);
-      both_ways<T, M, A>(in, out, Winograd<T, M>::slope);
-      T* const first = to + v0 * L * count + t * wide + (v - v0) * L;
+  const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column, line = s.column.out * s.width;
+  const T* const first = dy + ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * s.width;
+  const auto inside = [&](int i, int j) { return i < rows && j < columns; };
+  panels.each([&](int64_t v0, int64_t v1) {
+    T* target = to + v0 * L * count + t * (v1 - v0) * L;
+    for (int64_t v = v0; v < v1; ++v, target += L) {
+      Vec<T> out[A][A];
+      const auto transform = [&](auto&& take) {
+        both_ways<T, M, A>([&](int i, int j) { return take(i, j, first + i * line + j * s.width + v * L); }, out,
+                           Winograd<T, M>::slope);
+      };
+      if (const int n = static_cast<int>(panels.last); v + 1 == panels.vectors && n < L)
+        transform([&](int i, int j, const T* at) { return inside(i, j) ? load_part(at, n) : Vec<T>{}; });
+      else if (inside(M - 1, M - 1))
+        transform([](int, int, const T* at) { return load(at); });
+      else
+        transform([&](int i, int j, const T* at) { return inside(i, j) ? load(at) : Vec<T>{}; });
 #pragma GCC unroll 8
       for (int i = 0; i < A; ++i)
 #pragma GCC unroll 8
-        for (int j = 0; j < A; ++j) store(first + (i * A + j) * apart, out[i][j]);
+        for (int j = 0; j < A; ++j) store(target + (i * A + j) * apart, out[i][j]);
     }
-  }
+  });
 }
 
 // sums[channel][filter] (+)= Σ_t x[t][channel] * dy[t][filter], for panels p0..p1-1 of the filters.
@@ -77,12 +75,9 @@ void transform_sums(const Sweep& s, T* sums, int64_t pitch, int64_t lo, int64_t 
   constexpr int L = kLanes<T>;
   for (int64_t c = lo; c < hi; ++c)
     for (int64_t f = 0; f < s.width; f += L) {
-      Vec<T> in[A][A], out[3][3];
-#pragma GCC unroll 8
-      for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-        for (int j = 0; j < A; ++j) in[i][j] = load(sums + ((i * A + j) * s.depth + c) * pitch + f);
-      both_ways<T, A, 3>(in, out, Winograd<T, M>::gradient);
+      Vec<T> out[3][3];
+      const auto take = [&](int i, int j) { return load(sums + ((i * A + j) * s.depth + c) * pitch + f); };
+      both_ways<T, A, 3>(take, out, Winograd<T, M>::gradient);
 #pragma GCC unroll 8
       for (int i = 0; i < 3; ++i)
 #pragma GCC unroll 8
@@ -117,10 +112,11 @@ void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, 
     const int64_t t0 = begin_of(chunk, total, chunks), count = begin_of(chunk + 1, total, chunks) - t0;
     const int64_t pieces = alone ? 1 : lesser(count, workers);
     parallel(context, pieces, [&](int64_t task, int) {
-      for (int64_t t = begin_of(task, count, pieces); t < begin_of(task + 1, count, pieces); ++t) {
-        const Tile tile = tile_at<M>(grid, t0 + t);
-        transform_input<T, M>(s, tile, x, terms + t * pixel, apart);
-        transform_slope(s, tile, dy, slopes, longest * pitch, t, count);
+      const int64_t begin = begin_of(task, count, pieces), end = begin_of(task + 1, count, pieces);
+      TileWalk<M> walk(grid, t0 + begin);
+      for (int64_t t = begin; t < end; ++t, walk.next()) {
+        transform_input<T, M>(s, walk.tile, x, terms + t * pixel, apart);
+        transform_slope(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
       }
     });
     parallel(context, alone ? 1 : elements * parts, [&](int64_t task, int) {

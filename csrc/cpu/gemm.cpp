@@ -10,9 +10,6 @@ namespace {
 // Below this many multiply-adds a task is not worth handing to another thread.
 constexpr int64_t kTaskWork = 250000;
 
-// Where piece i of `parts` even ones begins.
-constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
-
 // A part of the rows or columns of a product, which is again a product.
 template <class T>
 Product<T> rows_of(Product<T> t, int64_t begin, int64_t end) {
@@ -94,17 +91,17 @@ void gemm(const GemmArgs& g, void* const* buffers, const Context& context) {
   const int64_t work = all.m * all.n * (all.k + 1);
   Grid grid = {1, 1};
   if (context.threads > 1 && g.batch < 4 * context.threads && work >= 2 * kTaskWork)
-    grid = cut(all.m, pieces(all.n, unit), work, pieces(context.threads, g.batch), unit);
+    grid = cut(all.m, ceil_div(all.n, unit), work, ceil_div(context.threads, g.batch), unit);
   const int64_t cuts = grid.rows * grid.columns;
   const int64_t together = cuts > 1 ? 1 : 1 + kTaskWork / work;  // products per task
-  const int64_t tasks = pieces(g.batch, together) * cuts;
+  const int64_t tasks = ceil_div(g.batch, together) * cuts;
   parallel(context, tasks, [&](int64_t task, int thread) {
     const int64_t first = task / cuts * together, last = lesser(first + together, g.batch);
     const int64_t row = task % cuts / grid.columns, column = task % cuts % grid.columns;
     Product<T> part = all;
     if (grid.rows > 1) part = rows_of(part, begin_of(row, all.m, grid.rows), begin_of(row + 1, all.m, grid.rows));
     if (grid.columns > 1) {
-      const int64_t units = pieces(all.n, unit);
+      const int64_t units = ceil_div(all.n, unit);
       part = columns_of(part, begin_of(column, units, grid.columns) * unit,
                         lesser(begin_of(column + 1, units, grid.columns) * unit, all.n));
     }

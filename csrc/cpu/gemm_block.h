@@ -1,5 +1,6 @@
 // One matrix product on one thread: the loops around the tile. Other kernels may use it inside their own tasks.
 #pragma once
+#include "cuts.h"
 #include "epilogue.h"
 #include "gemm_pack.h"
 #include "gemm_tile.h"
@@ -27,19 +28,6 @@ struct Product {
 // Blocks of the outer loops. A block of A (kBlockM x kBlockK) stays in the second-level cache while the panels of B, a
 // tile wide and kBlockK deep, pass by; a block of B stays in the third. args/gemm.h promises these as upper bounds.
 constexpr int64_t kBlockK = 512, kBlockM = 240, kBlockN = 2048;
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t pieces(int64_t total, int64_t most) { return (total + most - 1) / most; }
-
-// Even pieces of at most `most`. Tiles are short: asking where one begins must not cost a division.
-struct Cuts {
-  int64_t count, size, larger;  // the first `larger` pieces have one more than `size`
-  Cuts(int64_t total, int64_t most) : count(pieces(total, most)) {
-    size = count ? total / count : 0;
-    larger = total - size * count;
-  }
-  int64_t begin(int64_t i) const { return i * size + lesser(i, larger); }
-};
 
 inline int64_t product_scratch(int64_t m, int64_t n, int64_t k) {
   const int64_t elements = lesser(k, 512) * (lesser(m, 256) + lesser(n, 2048) + 64);
@@ -133,7 +121,7 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
   const bool pack_a = t.n > 256 && t.m * t.k > 65536;
   const bool by_k = pack_a || t.a_k != 1;
   const bool pack_b = t.b_column != 1 || (t.m > 4 * kTileRows && (t.m > 64 || t.k * t.n > 131072));
-  const Cuts column_blocks(pieces(t.n, L), kBlockN / L), row_blocks(t.m, kBlockM), depth_blocks(t.k, kBlockK);
+  const Cuts column_blocks(ceil_div(t.n, L), kBlockN / L), row_blocks(t.m, kBlockM), depth_blocks(t.k, kBlockK);
   const bool keep_b = pack_b && row_blocks.count > 1;  // otherwise a packed panel is read right away and only once
   T* const packed_b = scratch;
   for (int64_t jc = 0; jc < column_blocks.count; ++jc) {

@@ -7,13 +7,12 @@
 
 #include <cmath>
 
+#include "cuts.h"
 #include "moments.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class Body>
 void each_channel(const BatchNormArgs& a, const Context& context, const Body& body) {

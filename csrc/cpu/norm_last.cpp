@@ -7,14 +7,12 @@
 
 #include <cmath>
 
+#include "cuts.h"
 #include "simd.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
 
 // Rows of a block, and vectors of channels that are summed up at once.
 constexpr int64_t kBlock = 64;

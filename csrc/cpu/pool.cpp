@@ -8,14 +8,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "cuts.h"
 #include "simd.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
 struct Range {
   int64_t lo, hi;

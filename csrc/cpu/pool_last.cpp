@@ -1,14 +1,12 @@
 // pool_last: reductions over windows of channels-last images. Vectors lie along the channels.
 #include "../args/pool_last.h"
 
+#include "cuts.h"
 #include "simd.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
-
-constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // The input indices in the window of output o along dimension d, and what an average counts there.
 struct Window {

@@ -77,15 +77,16 @@ struct Winograd<T, 4> {
   }
 };
 
-// The same along rows, then along columns: `from` is read, and f (one of the above) applied, N to P elements each way.
-template <class T, int N, int P, class F>
-inline void both_ways(const Vec<T> (&x)[N][N], Vec<T> (&y)[P][P], const F& f) {
+// The same along columns, then along rows: take(i, j) gives the element of row i and column j, and f (one of the above)
+// makes P of N elements. A column is taken when it is its turn, for there are not as many registers as elements.
+template <class T, int N, int P, class Take, class F>
+inline void both_ways(const Take& take, Vec<T> (&y)[P][P], const F& f) {
   Vec<T> half[P][N];
 #pragma GCC unroll 8
   for (int j = 0; j < N; ++j) {
     Vec<T> column[N], result[P];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) column[i] = x[i][j];
+    for (int i = 0; i < N; ++i) column[i] = take(i, j);
     f(column, result);
 #pragma GCC unroll 8
     for (int i = 0; i < P; ++i) half[i][j] = result[i];

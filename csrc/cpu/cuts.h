@@ -1,0 +1,25 @@
+// How work is cut into pieces.
+#pragma once
+#include <cstdint>
+
+namespace minimx {
+namespace {
+
+constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+// Where piece i of `parts` even ones begins.
+constexpr int64_t begin_of(int64_t i, int64_t total, int64_t parts) { return i * total / parts; }
+
+// Even pieces of at most `most`. Tiles are short: asking where one begins must not cost a division.
+struct Cuts {
+  int64_t count, size, larger;  // the first `larger` pieces have one more than `size`
+  Cuts(int64_t total, int64_t most) : count(ceil_div(total, most)) {
+    size = count ? total / count : 0;
+    larger = total - size * count;
+  }
+  int64_t begin(int64_t i) const { return i * size + lesser(i, larger); }
+};
+
+}  // namespace
+}  // namespace minimx
