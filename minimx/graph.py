@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .base import ITEM_SIZES
-from .op import Op, find
+from .op import Memo, Op, exact, find
 
 Device = tuple[str, int]
 
@@ -113,7 +113,7 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple([Value(self, i, *kind) for i, kind in enumerate(types)])
+        self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = attrs or {}
@@ -149,13 +149,22 @@ class made_for:
 
 def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
     """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
-    ins = [(v.shape, v.dtype) for v in inputs]
+    name = name or _next_name(op)
+    return _made(op, inputs, params, op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name), name)
+
+
+def _next_name(op: Op) -> str:
     if not _creation:
-        name = name or op.name.lower()
-        return Node(op, params, inputs, op.infer_outputs(params, ins, name), name)
+        return op.name.lower()
     origin, suffix = _creation[-1]
-    name = name or origin.name + suffix
-    node = Node(op, params, inputs, op.infer_outputs(params, ins, name), name, origin.device, origin.attrs)
+    return origin.name + suffix
+
+
+def _made(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[tuple[tuple[int, ...], str]], name: str) -> Node:
+    if not _creation:
+        return Node(op, params, inputs, types, name)
+    origin = _creation[-1][0]
+    node = Node(op, params, inputs, types, name, origin.device, origin.attrs)
     node.origin = origin.origin
     return node
 
@@ -167,14 +176,33 @@ def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
 
 def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
     """All outputs of the operator `name` on `inputs`."""
+    try:
+        key = (name, tuple([(v.shape, v.dtype) for v in inputs]), *[(k, exact(v)) for k, v in params.items()])
+    except TypeError:
+        return _applied(name, inputs, params).outputs
+    found = _applications.get(key)
+    if found is None:
+        node = _applied(name, inputs, params)
+        _applications.keep(key, (node.op, node.params, [(v.shape, v.dtype) for v in node.outputs]))
+        return node.outputs
+    op, parsed, types = found
+    return _made(op, inputs, parsed, types, _next_name(op)).outputs
+
+
+# Operators, parsed parameters and types of the outputs. They follow from the operator's name, from parameters as they were
+# given, and from the inputs' types; the gradients of a deep network ask for the same few again and again.
+_applications = Memo()
+
+
+def _applied(name: str, inputs: Sequence[Value], params: dict[str, Any]) -> Node:
     op = find(name)
-    return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
+    return apply_op(op, inputs, op.parse(params, count=len(inputs)))
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What one compilation works on. Passes return a new Graph (or the same, if they changed nothing) and leave nodes they
-    do not change shared."""
+    """What one compilation works on. Passes return a new Graph (or the same, if they changed nothing) and use the given one
+    up: nodes that they keep are in both, and read what the pass has put in the place of their inputs."""
 
     arguments: dict[str, Value]
     auxiliary: dict[str, Value]
@@ -212,7 +240,7 @@ class Graph:
         return self.forward_nodes + self.backward_nodes
 
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
-        """The graph whose roots are replaced by what `new` has for them."""
+        """The graph whose roots are replaced by what `new` has for them; this one when nothing was replaced anywhere."""
         if not new:
             return self
         return dataclasses.replace(
@@ -253,19 +281,18 @@ def _late(node: Node) -> bool:
 
 
 def rewrite(graph: Graph, change) -> Graph:
-    """A copy of the graph where `change(node, inputs)` has replaced nodes.
+    """The graph where `change(node, inputs)` has replaced nodes. It uses the given graph up.
 
     `change` sees each node after its inputs were rewritten and returns the values that stand for its outputs, or None to
-    keep the node (rebuilt only when an input changed).
+    keep the node, which then reads the new inputs: a change does not copy everything behind it.
     """
     new: dict[Value, Value] = {}
     for node in graph.nodes():
         inputs = tuple([new.get(v, v) for v in node.inputs]) if new else node.inputs
         outputs = change(node, inputs)
         if outputs is None:
-            if inputs == node.inputs:
-                continue
-            outputs = with_inputs(node, inputs).outputs
+            node.inputs = inputs
+            continue
         for old, value in zip(node.outputs, outputs, strict=False):
             if value is not old:
                 new[old] = value

@@ -170,6 +170,10 @@ class Op:
             given = {**given, self.count: self.counted(count)}
         return self.Params._make(parse_params(self.name, self.params, given, where).values())
 
+    def key(self, p: Any) -> Any:
+        """What other applications with this key have in common with this one: all that the parameters say."""
+        return exact(p)
+
     def infer_outputs(
         self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str
     ) -> list[tuple[tuple[int, ...], str]]:
@@ -189,6 +193,33 @@ class Op:
         except (ShapeError, TypeInferenceError) as error:
             raise type(error)(f"{self.name}({where}): {error}; inputs are {describe(names, ins)}") from None
         return [(s, t or "float32") for s, t in zip(out_shapes, out_types, strict=True)]  # type: ignore[misc]
+
+
+class Memo(dict[Any, Any]):
+    """What follows from its key alone, and so holds for whoever comes with it again. Starts anew when it has grown large."""
+
+    LIMIT = 10_000
+
+    def keep(self, key: Any, found: Any) -> Any:
+        if len(self) >= self.LIMIT:
+            self.clear()
+        self[key] = found
+        return found
+
+
+def exact(value: Any) -> Any:
+    """A parameter as a part of a key. Numbers may be equal and yet not the same: 0.0 and -0.0, 1 and True. Raises a
+    TypeError for anything but numbers, text, and tuples of them: a key should not keep graphs or arrays alive."""
+    kind = type(value)
+    if kind is int or kind is str or value is None:
+        return value
+    if kind is float:
+        return kind, value.hex()
+    if isinstance(value, tuple):
+        return tuple([exact(v) for v in value])
+    if kind is bool:
+        return kind, value
+    raise TypeError(f"{kind.__name__} in a key")
 
 
 def describe(names: Sequence[str], ins: Sequence[tuple[Shape, str | None]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..base import FLOATS
 from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
-from ..graph import Graph, Node, Value, with_inputs
+from ..graph import Graph, Node, Value
 
 MAX_NODES = 48
 MAX_INPUTS = 16
@@ -162,9 +162,7 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
             if isinstance(top, _Unit):
                 _fused_node(top, list(read_outside[top]), new)
             else:
-                changed = tuple([new.get(v, v) for v in inputs])
-                if changed != inputs:
-                    new.update(zip(top.outputs, with_inputs(top, changed).outputs, strict=True))
+                top.inputs = tuple([new.get(v, v) for v in inputs])
 
     for node in order:
         build(group_of.get(node, node))
