@@ -91,12 +91,14 @@ def compile_symbol(
     share_with: _core.Program | None = None,
     options: Options | None = None,
     heads_used: int | None = None,
+    graph: Graph | None = None,
 ) -> Compiled:
-    """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default)."""
+    """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default). `graph` is what `infer`
+    makes of the heads, where it is there already; it is used up."""
     if train:
-        graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used)
+        graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used, graph)
     else:
-        graph = show("infer", infer(heads, shapes, dtypes, output_names))
+        graph = show("infer", graph or infer(heads, shapes, dtypes, output_names))
         graph = dataclasses.replace(graph, early_updates=state_updates(graph)[0])
     return link_graph(compile_graph(graph, device, groups, options, keeps=not train), share_with)
 
@@ -110,10 +112,11 @@ def differentiate(
     grad_req: Mapping[str, str],
     options: Options | None = None,
     heads_used: int | None = None,
+    graph: Graph | None = None,
 ) -> Graph:
     """The training graph: outputs, gradients, and state updates."""
     options = options or Options.from_environment()
-    graph = show("infer", infer(heads, shapes, dtypes, output_names, train=True))
+    graph = show("infer", dataclasses.replace(graph or infer(heads, shapes, dtypes, output_names), train=True))
     graph = show("expand", expand(graph, before_gradient=True))
     return show("gradient", gradient(graph, grad_req, options.mirror, heads_used))
 

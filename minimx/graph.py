@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .base import ITEM_SIZES
-from .op import Memo, Op, exact, find
+from .op import Memo, Op, find
 
 Device = tuple[str, int]
 
@@ -176,27 +176,25 @@ def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
 
 def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
     """All outputs of the operator `name` on `inputs`."""
-    try:
-        key = (name, tuple([(v.shape, v.dtype) for v in inputs]), *[(k, exact(v)) for k, v in params.items()])
-    except TypeError:
-        return _applied(name, inputs, params).outputs
+    op = find(name)
+    given = tuple(params.values())
+    kinds = tuple(map(type, given))
+    if not _PLAIN.issuperset(kinds):
+        return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
+    types = tuple([(v.shape, v.dtype) for v in inputs])
+    key = (op, types, tuple(params), given, kinds, op.has_reals and repr(given))
     found = _applications.get(key)
     if found is None:
-        node = _applied(name, inputs, params)
-        _applications.keep(key, (node.op, node.params, [(v.shape, v.dtype) for v in node.outputs]))
-        return node.outputs
-    op, parsed, types = found
-    return _made(op, inputs, parsed, types, _next_name(op)).outputs
+        parsed = op.parse(params, count=len(inputs))
+        found = _applications.keep(key, (parsed, op.infer_outputs(parsed, types, _next_name(op))))
+    return _made(op, inputs, *found, _next_name(op)).outputs
 
 
-# Operators, parsed parameters and types of the outputs. They follow from the operator's name, from parameters as they were
-# given, and from the inputs' types; the gradients of a deep network ask for the same few again and again.
+# Parsed parameters and types of the outputs. They follow from the operator, from the parameters as they were given and from
+# the inputs' types; the gradients of a deep network ask for the same few again and again. The key tells numbers apart that
+# are equal (1 and True, 0.0 and -0.0), and parameters that hold objects, which it would keep alive, go another way.
 _applications = Memo()
-
-
-def _applied(name: str, inputs: Sequence[Value], params: dict[str, Any]) -> Node:
-    op = find(name)
-    return apply_op(op, inputs, op.parse(params, count=len(inputs)))
+_PLAIN = frozenset({int, float, bool, str, tuple, type(None)})
 
 
 @dataclass(frozen=True)

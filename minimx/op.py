@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import GraphError, ShapeError, TypeInferenceError, did_you_mean
-from .params import Param, parse_params
+from .params import Float, Floats, Param, parse_params
 
 if TYPE_CHECKING:
     from .graph import Node, Value
@@ -55,6 +55,7 @@ class Op:
 
     params: ClassVar[dict[str, Param]] = {}
     Params: ClassVar[Any] = tuple
+    has_reals: ClassVar[bool] = False  # whether parameters are real numbers
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any):
         super().__init_subclass__(**options)
@@ -65,6 +66,7 @@ class Op:
                     found.setdefault(name.rstrip("_"), value)  # `lower_` is the parameter lower, for `lower` is taken
         found = {n: found[n] for n in dict.fromkeys((*(n for n in cls.param_order if n in found), *found))}
         cls.params = found
+        cls.has_reals = any(isinstance(param, (Float, Floats)) for param in found.values())
         if "Params" not in vars(cls):
             cls.Params = params_type(tuple(found))
         if not abstract:
@@ -171,8 +173,8 @@ class Op:
         return self.Params._make(parse_params(self.name, self.params, given, where).values())
 
     def key(self, p: Any) -> Any:
-        """What other applications with this key have in common with this one: all that the parameters say."""
-        return exact(p)
+        """The parameters as (a part of) a key. Tuples that hold 0.0 and -0.0 are equal, their texts are not."""
+        return (p, repr(p)) if self.has_reals else p
 
     def infer_outputs(
         self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str
@@ -205,21 +207,6 @@ class Memo(dict[Any, Any]):
             self.clear()
         self[key] = found
         return found
-
-
-def exact(value: Any) -> Any:
-    """A parameter as a part of a key. Numbers may be equal and yet not the same: 0.0 and -0.0, 1 and True. Raises a
-    TypeError for anything but numbers, text, and tuples of them: a key should not keep graphs or arrays alive."""
-    kind = type(value)
-    if kind is int or kind is str or value is None:
-        return value
-    if kind is float:
-        return kind, value.hex()
-    if isinstance(value, tuple):
-        return tuple([exact(v) for v in value])
-    if kind is bool:
-        return kind, value
-    raise TypeError(f"{kind.__name__} in a key")
 
 
 def describe(names: Sequence[str], ins: Sequence[tuple[Shape, str | None]]) -> str:

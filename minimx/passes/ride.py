@@ -32,18 +32,21 @@ class Riding(Op, abstract=True):
     def input_names(self, p: Any) -> tuple[str, ...]:
         return (*p.host.op.input_names(p.host.params), *(("residual",) if p.residual else ()))
 
+    def key(self, p: Any) -> Any:
+        return p.host.op, p.host.op.key(p.host.params), p.residual, p.activation
+
     def title(self, p: Any) -> str:
         return p.host.op.title(p.host.params) + "+elemwise_add" * bool(p.residual) + "+Activation" * (p.activation != 0)
 
     def lower(self, p: Any, node: Node, emit: Any) -> None:
         count = len(p.host.inputs)
         host = with_inputs(p.host, node.inputs[:count])
-        emit.buffers[host.outputs[0]] = emit.buffer(node.outputs[0])
+        host.outputs = node.outputs
         host.op.lower(host.params, host, emit)
         call = emit.calls[-1]
         call.args["activation"] = p.activation
         if p.residual:
-            call.reads[RESIDUAL] = emit.buffer(node.inputs[count])
+            call.reads[RESIDUAL] = emit.buffers[node.inputs[count]]
             call.inplace = (RESIDUAL,)
 
 
