@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from .base import ITEM_SIZES
@@ -237,6 +238,11 @@ class Graph:
     def nodes(self) -> list[Node]:
         return self.forward_nodes + self.backward_nodes
 
+    @cached_property
+    def operators(self) -> set[Op | None]:
+        """Those that its nodes apply: a pass that is about others has nothing to do."""
+        return {node.op for node in self.nodes()}
+
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
         """The graph whose roots are replaced by what `new` has for them; this one when nothing was replaced anywhere."""
         if not new:
@@ -274,8 +280,7 @@ def topological(roots: Iterable[Value], before: Iterable[Node] = ()) -> list[Nod
     return order
 
 
-def _late(node: Node) -> bool:
-    return node.late
+_late = attrgetter("late")
 
 
 def rewrite(graph: Graph, change) -> Graph:

@@ -32,7 +32,7 @@ def fuse(graph: Graph) -> Graph:
     order, forward = graph.nodes(), set(graph.forward_nodes)
     units = _Units(order)
     for node in order:
-        key = (node.outputs[0].shape, group_type(node), node in forward, node.device) if _can_join(node) else None
+        key = _key(node, forward)
         fitting = []
         if key is not None:
             sources = dict.fromkeys([units.of[v.node] for v in node.inputs])
@@ -118,12 +118,15 @@ class _Units:
         self._depends_on(unit, latest)
 
 
-def _can_join(node: Node) -> bool:
+def _key(node: Node, forward: set[Node]) -> tuple | None:
+    """What the nodes of one group share; None for a node that cannot be grouped."""
     if not isinstance(node.op, Elementwise) or type(node.op).lower is not Elementwise.lower:
-        return False
+        return None
     # A tile holds values as they are computed; what storing would cut off (fractions, high bits) has to be stored.
-    dtype = node.outputs[0].dtype
-    return dtype in FLOATS or dtype == group_type(node)
+    out, kind = node.outputs[0], group_type(node)
+    if out.dtype not in FLOATS and out.dtype != kind:
+        return None
+    return out.shape, kind, node in forward, node.device
 
 
 def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
@@ -140,47 +143,24 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
         for value in node.outputs:
             if value in roots and node in group_of:
                 read_outside[group_of[node]][value] = None
-    new: dict[Value, Value] = {}
-    # A group stands where its last node stood: everything it reads is ready there, and `_fits` made sure that nothing
-    # that reads it is needed for it. Readers that came before that place are visited again after it.
-    made: set[object] = set()
-
-    def build(item) -> None:
-        stack = [item]
-        while stack:
-            top = stack[-1]
-            if top in made:
-                stack.pop()
-                continue
-            inputs = outside_inputs(top.nodes) if isinstance(top, _Unit) else top.inputs
-            waiting = [u for v in inputs if (u := group_of.get(v.node, v.node)) not in made]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            stack.pop()
-            made.add(top)
-            if isinstance(top, _Unit):
-                _fused_node(top, list(read_outside[top]), new)
-            else:
-                top.inputs = tuple([new.get(v, v) for v in inputs])
-
-    for node in order:
-        build(group_of.get(node, node))
+    fused = [_fused_node(group, list(read_outside[group])) for group in groups]
+    new = {old: value for node in fused for old, value in zip(node.params.results, node.outputs, strict=True)}
+    for node in fused + [node for node in order if node not in group_of]:
+        node.inputs = tuple([new.get(v, v) for v in node.inputs])
     return graph.replaced(new)
 
 
-def _fused_node(group: _Unit, results: list[Value], new: dict[Value, Value]) -> None:
+def _fused_node(group: _Unit, results: list[Value]) -> Node:
     last = group.nodes[-1]
     nodes = tuple(group.nodes)
-    inputs = [new.get(v, v) for v in outside_inputs(nodes)]
     fused = Node(
         FUSED,
         FUSED.Params(nodes, tuple(results)),
-        inputs,
+        outside_inputs(nodes),
         [(v.shape, v.dtype) for v in results],
         "+".join(dict.fromkeys(n.name for n in nodes)),
         last.device,
         last.attrs,
     )
     fused.origin = last.origin
-    new.update(zip(results, fused.outputs, strict=True))
+    return fused

@@ -8,11 +8,14 @@ has it already. Transposes appear only where the two worlds meet.
 from __future__ import annotations
 
 from ..graph import Graph, Node, Value, apply, made_for
+from ..op import Op
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def layout(graph: Graph) -> Graph:
+    if not any(map(_begins, graph.operators)):
+        return graph
     forms = _Forms()
     for node in graph.nodes():
         if node.op is None:
@@ -28,6 +31,11 @@ def layout(graph: Graph) -> Graph:
         else:
             forms.keep(node)
     return graph.replaced({v: forms.plain(v) for v in graph.roots()}) if forms.differ() else graph
+
+
+def _begins(op: Op | None) -> bool:
+    """Whether there may be images with their channels last from here on."""
+    return op is not None and (type(op).wants_channels_last is not Op.wants_channels_last or op.name == "transpose")
 
 
 class _Forms:

@@ -63,7 +63,7 @@ class Buffer:
         return f"{name}{f'+{offset}' if offset else ''}:{self.dtype}{list(self.shape)}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One kernel on buffers, for the node it came from. `kind` is kernel, copy, random_step or host."""
 
@@ -79,6 +79,7 @@ class Call:
     body: Callable[[list, list], None] | None = None
     kept: bool = False  # what it writes lasts; it need not run again while what it reads stays the same
     op: str = ""  # the operators it stands for
+    like: Call | None = None  # the first call that does the same to other buffers
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, self.scratch] if self.scratch else [*self.reads, *self.writes]
@@ -282,9 +283,9 @@ class Emit:
         reads = [None if i is None else self._memory(values[i]) for i in pattern.reads]
         writes = [self._memory(values[i]) for i in pattern.writes]
         space = Buffer(like.scratch.shape, "uint8", self.device) if like.scratch else None
-        self.calls.append(
-            Call(like.kind, like.kernel, like.args, reads, writes, self.device, node.name, like.inplace, space, op=like.op)
-        )
+        call = Call("kernel", like.kernel, like.args, reads, writes, self.device, node.name, like.inplace, space)
+        call.op, call.like = like.op, like
+        self.calls.append(call)
 
     def _memory(self, v: Any) -> Any:
         if not isinstance(v, Value):
@@ -350,7 +351,7 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
         _deliver(value, ("out", i), emit)
     _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
-    _lower_nodes(topological(_backward_order(graph), graph.forward_nodes), emit)
+    _lower_nodes(topological(_backward_order(graph), graph.forward_nodes) if graph.updates else graph.backward_nodes, emit)
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     _update_all(graph.updates, emit)

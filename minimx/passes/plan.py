@@ -38,7 +38,7 @@ class _Block:
 
 def plan(lowered: Lowered) -> Plan:
     blocks = _lifetimes(lowered.calls)
-    result = Plan(unshared_bytes=sum(_aligned(b.nbytes) for b in blocks.values()))
+    result = Plan(unshared_bytes=sum([_aligned(b.nbytes) for b in blocks.values()]))
     _join_in_place(lowered.calls, blocks)
     unique = {id(b): b for b in blocks.values()}.values()
     for device in {b.device for b in unique}:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
 from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
-from ..op import Op
+from ..op import Memo, Op
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "softrelu": 4, "softsign": 5}
@@ -105,9 +105,8 @@ def _with_riders(value: Value, residual: Value | None, activation: int, node: No
 
 def _chain(node: Node, inputs: Sequence[Value], carriers: list[Value]) -> Value:
     """A sum: what cannot carry is added up first, then every carrier adds itself to it."""
-    rest = list(inputs)
-    for carrier in carriers:
-        rest.remove(carrier)
+    riding = set(carriers)
+    rest = [v for v in inputs if v not in riding]
     if rest:
         with made_for(node):
             total = rest[0] if len(rest) == 1 else apply("add_n", rest)
@@ -118,20 +117,25 @@ def _chain(node: Node, inputs: Sequence[Value], carriers: list[Value]) -> Value:
     return total
 
 
-def _written(node: Node) -> tuple[Tape, Operand]:
-    tape = Tape(len(node.inputs))
-    where = [Operand("input", i) for i in range(len(node.inputs))]
-    return tape, node.op.write(node.params, tape, *where)
+# What elementwise operators do, told by the functions on their tapes: it follows from operator and parameters.
+_functions = Memo()
+
+
+def _applied(node: Node) -> list[int]:
+    """The opcodes of the functions that make the node's output of its inputs alone; none if it has constants, too."""
+    key = (node.op, node.op.key(node.params), len(node.inputs))
+    found = _functions.get(key)
+    if found is None:
+        tape = Tape(len(node.inputs))
+        node.op.write(node.params, tape, *[Operand("input", i) for i in range(len(node.inputs))])
+        found = _functions.keep(key, [] if tape.constants else [code for code, _ in tape.instructions])
+    return found
 
 
 def _activation(node: Node) -> int:
     """The number of the activation that the node applies to its only input; 0 when it does something else."""
-    if len(node.inputs) != 1:
-        return 0
-    tape, _ = _written(node)
-    if len(tape.instructions) != 1 or tape.constants:
-        return 0
-    return _activation_opcodes().get(tape.instructions[0][0], 0)
+    functions = _applied(node) if len(node.inputs) == 1 else ()
+    return _activation_opcodes().get(functions[0], 0) if len(functions) == 1 else 0
 
 
 @cache
@@ -145,6 +149,4 @@ def _is_sum(node: Node) -> bool:
         return False
     if len(set(node.inputs)) != len(node.inputs) or any(v.dtype != node.outputs[0].dtype for v in node.inputs):
         return False
-    tape, _ = _written(node)
-    add = opcodes()["add"][0]
-    return len(tape.instructions) == len(node.inputs) - 1 and all(code == add for code, _ in tape.instructions)
+    return _applied(node) == [opcodes()["add"][0]] * (len(node.inputs) - 1)
