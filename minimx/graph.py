@@ -150,18 +150,19 @@ class made_for:
 
 def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
     """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
-    name = name or _next_name(op)
-    return _made(op, inputs, params, op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name), name)
+    types = op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name or _name_for(op))
+    return _new_node(op, inputs, params, types, name)
 
 
-def _next_name(op: Op) -> str:
+def _name_for(op: Op) -> str:
     if not _creation:
         return op.name.lower()
     origin, suffix = _creation[-1]
     return origin.name + suffix
 
 
-def _made(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[tuple[tuple[int, ...], str]], name: str) -> Node:
+def _new_node(op: Op, inputs: Sequence[Value], params: Any, types: Iterable[Any], name: str | None = None) -> Node:
+    name = name or _name_for(op)
     if not _creation:
         return Node(op, params, inputs, types, name)
     origin = _creation[-1][0]
@@ -172,23 +173,28 @@ def _made(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[tuple[tu
 
 def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
     """The first output of the operator `name` on `inputs`."""
-    return apply_all(name, inputs, **params)[0]
+    return _applied(find(name), inputs, params).outputs[0]
 
 
 def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
     """All outputs of the operator `name` on `inputs`."""
-    op = find(name)
-    given = tuple(params.values())
-    kinds = tuple(map(type, given))
-    if not _PLAIN.issuperset(kinds):
-        return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
+    return _applied(find(name), inputs, params).outputs
+
+
+def _applied(op: Op, inputs: Sequence[Value], params: dict[str, Any]) -> Node:
     types = tuple([(v.shape, v.dtype) for v in inputs])
-    key = (op, types, tuple(params), given, kinds, op.has_reals and repr(given))
+    key: tuple = (op, types)
+    if params:
+        given = tuple(params.values())
+        kinds = tuple(map(type, given))
+        if not _PLAIN.issuperset(kinds):
+            return apply_op(op, inputs, op.parse(params, count=len(inputs)))
+        key = (op, types, tuple(params), given, kinds, op.has_reals and repr(given))
     found = _applications.get(key)
     if found is None:
         parsed = op.parse(params, count=len(inputs))
-        found = _applications.keep(key, (parsed, op.infer_outputs(parsed, types, _next_name(op))))
-    return _made(op, inputs, *found, _next_name(op)).outputs
+        found = _applications.keep(key, (parsed, op.infer_outputs(parsed, types, _name_for(op))))
+    return _new_node(op, inputs, *found)
 
 
 # Parsed parameters and types of the outputs. They follow from the operator, from the parameters as they were given and from
