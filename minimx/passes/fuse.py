@@ -23,7 +23,7 @@ class _Unit:
     def __init__(self, key):
         self.nodes: list[Node] = []  # in topological order
         self.key = key  # what nodes of one group share; None for a node that cannot be grouped
-        self.inputs: set[Value] = set()
+        self.inputs: set[Value] = set()  # those of other units
         self.readers: list[Node] = []  # those of other units
         self.latest = -1  # the last of the places of all nodes it depends on, its own included
 
@@ -58,10 +58,10 @@ class _Units:
         for value in node.inputs:
             source = self.of[value.node]
             if source is not unit:
+                unit.inputs.add(value)
                 source.readers.append(node)
                 latest = max(latest, source.latest)
         unit.nodes.append(node)
-        unit.inputs.update(node.inputs)
         self.of[node] = unit
         if unit.readers:
             self._depends_on(unit, latest)
@@ -93,10 +93,10 @@ class _Units:
     def fits(self, unit: _Unit, node: Node) -> bool:
         if len(unit.nodes) >= MAX_NODES or self.place[node] - self.place[unit.nodes[-1]] > MAX_DISTANCE:
             return False
-        sources = [self.of[v.node] for v in unit.inputs | set(node.inputs)]
-        if len(sources) - sources.count(unit) > MAX_INPUTS:
+        others = [v for v in node.inputs if self.of[v.node] is not unit]
+        if len(unit.inputs.union(others)) > MAX_INPUTS:
             return False
-        return not any(u is not unit and self.needs(u, unit) for u in [self.of[v.node] for v in node.inputs])
+        return not any(self.needs(self.of[v.node], unit) for v in others)
 
     def mergeable(self, a: _Unit, b: _Unit) -> bool:
         """Whether two units can become one: nothing outside stands between them, and together they stay small."""
@@ -111,7 +111,7 @@ class _Units:
         for node in other.nodes:
             self.of[node] = unit
         unit.nodes = sorted(unit.nodes + other.nodes, key=self.place.__getitem__)
-        unit.inputs |= other.inputs
+        unit.inputs = {v for v in unit.inputs | other.inputs if self.of[v.node] is not unit}
         unit.readers += other.readers
         latest = max(unit.latest, other.latest)
         unit.latest = -1  # readers of either hear of it
