@@ -117,7 +117,7 @@ class Node:
         self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
-        self.attrs = attrs or {}
+        self.attrs = {} if attrs is None else attrs
         self.late = False  # wanted only just before its reader: a value computed again to spare memory
         self.origin = self  # the node of the user's symbol this one was made for
 
@@ -275,14 +275,19 @@ def topological(roots: Iterable[Value], before: Iterable[Node] = ()) -> list[Nod
                 order.append(stack.pop())  # type: ignore[arg-type]
             elif node not in begun:
                 begun.add(node)
-                waiting = [v.node for v in node.inputs if v.node not in begun]
+                waiting = []
+                for value in node.inputs:
+                    if value.node not in begun:
+                        waiting.append(value.node)
                 if not waiting:
                     order.append(node)
                     continue
-                waiting.reverse()
                 if len(waiting) > 1:
+                    waiting.reverse()
                     waiting.sort(key=_late, reverse=True)
-                stack += (node, None, *waiting)
+                stack.append(node)
+                stack.append(None)
+                stack += waiting
     return order
 
 

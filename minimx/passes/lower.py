@@ -279,9 +279,9 @@ class Emit:
             self._patterns[key] = _Pattern(call, [place[b] for b in call.reads], writes)
 
     def _repeat(self, pattern: _Pattern, node: Node) -> None:
-        values, like = node.inputs + node.outputs, pattern.call
-        reads = [None if i is None else self._memory(values[i]) for i in pattern.reads]
-        writes = [self._memory(values[i]) for i in pattern.writes]
+        values, like, known = node.inputs + node.outputs, pattern.call, self.buffers
+        reads = [None if i is None else known.get(v := values[i]) or self._memory(v) for i in pattern.reads]
+        writes = [known.get(v := values[i]) or self._memory(v) for i in pattern.writes]
         space = Buffer(like.scratch.shape, "uint8", self.device) if like.scratch else None
         call = Call("kernel", like.kernel, like.args, reads, writes, self.device, node.name, like.inplace, space)
         call.op, call.like = like.op, like

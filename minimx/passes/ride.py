@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, namedtuple
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
@@ -54,8 +55,7 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    uses: Counter[Value] = Counter(graph.roots())
-    uses.update(v for node in graph.nodes() for v in node.inputs)
+    uses = Counter(chain(graph.roots(), *[node.inputs for node in graph.nodes()]))
     # Values that a rewritten node stands for are used as often as those they replace.
     alone = {v for v, count in uses.items() if count == 1}
     forward = set(graph.forward_nodes)
@@ -63,13 +63,12 @@ def ride(graph: Graph) -> Graph:
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
-        is_forward = node in forward
         carriers = [
             new
             for old, new in zip(node.inputs, inputs, strict=True)
-            if old in alone
-            and _carries(new.node)
-            and (old.node in forward) == is_forward
+            if _carries(new.node)
+            and old in alone
+            and (old.node in forward) == (node in forward)
             and new.node.device == node.device
         ]
         if not carriers:
