@@ -311,18 +311,20 @@ class Executor:
         **shapes: Any,
     ) -> Executor:
         """Infers every shape from those given, makes the arrays (zeros) and binds them."""
-        names, states = symbol.list_arguments(), symbol.list_auxiliary_states()
+        variables = set(symbol.list_inputs())
         for name in shapes:
-            if name not in names and name not in states:
-                raise GraphError(f"simple_bind: there is no argument {name!r}; arguments are {', '.join(names)}")
+            if name not in variables:
+                arguments = ", ".join(symbol.list_arguments())
+                raise GraphError(f"simple_bind: there is no argument {name!r}; arguments are {arguments}")
         # MXNet's convention for shapes that a person gives: dimension 0 is to be inferred.
         given = {n: tuple(d or -1 for d in ((s,) if isinstance(s, int) else s)) or None for n, s in shapes.items()}
         types = {n: dtype_name(t) for n, t in (type_dict or {}).items()}
         graph = infer(symbol._heads, given, types, symbol.list_outputs())
         groups = {name: Context(c) for name, c in (group2ctx or {}).items()}
+        names, states = list(graph.arguments), list(graph.auxiliary)
         reqs = read_grad_req(grad_req, names)
-        variables = {**graph.arguments, **graph.auxiliary}
-        home = {name: groups.get(v.node.attrs.get("__ctx_group__"), ctx) for name, v in variables.items()}
+        every = {**graph.arguments, **graph.auxiliary}
+        home = {name: groups.get(v.node.attrs.get("__ctx_group__"), ctx) for name, v in every.items()}
 
         def make(name: str, value, old: NDArray | None = None) -> NDArray:
             if old is not None and old.shape == value.shape and dtype_name(old.dtype) == value.dtype:

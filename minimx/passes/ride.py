@@ -63,6 +63,9 @@ def ride(graph: Graph) -> Graph:
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
+        activation = _activation(node)
+        if not activation and not _is_sum(node):
+            return None
         carriers = [
             new
             for old, new in zip(node.inputs, inputs, strict=True)
@@ -73,12 +76,12 @@ def ride(graph: Graph) -> Graph:
         ]
         if not carriers:
             return None
-        if activation := _activation(node):
+        if activation:
             host = carriers[0].node
             free = host.op is not RIDING or host.params.activation == 0
             return [_with_riders(carriers[0], None, activation, node)] if free else None
         empty = [c for c in carriers if c.node.op is not RIDING]
-        return [_chain(node, inputs, empty)] if empty and _is_sum(node) else None
+        return [_chain(node, inputs, empty)] if empty else None
 
     return rewrite(graph, change)
 
@@ -144,8 +147,7 @@ def _activation_opcodes() -> dict[int, int]:
 
 def _is_sum(node: Node) -> bool:
     """Whether the node adds up all its inputs, each once, and all of one shape."""
-    if len(node.inputs) < 2 or any(v.shape != node.outputs[0].shape for v in node.inputs):
+    count, out = len(node.inputs), node.outputs[0]
+    if count < 2 or _applied(node) != [opcodes()["add"][0]] * (count - 1) or len(set(node.inputs)) < count:
         return False
-    if len(set(node.inputs)) != len(node.inputs) or any(v.dtype != node.outputs[0].dtype for v in node.inputs):
-        return False
-    return _applied(node) == [opcodes()["add"][0]] * (len(node.inputs) - 1)
+    return all(v.shape == out.shape and v.dtype == out.dtype for v in node.inputs)
