@@ -10,6 +10,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 from .. import _core
@@ -26,7 +27,7 @@ class Buffer:
     """Memory that calls read and write. `bound` says what outside array it is; None makes it temporary."""
 
     __slots__ = ("shape", "dtype", "nbytes", "device", "bound", "parent", "offset", "number")
-    _count = 0
+    _numbers = count(1)
 
     def __init__(
         self,
@@ -47,8 +48,7 @@ class Buffer:
         self.bound = bound
         self.parent = parent
         self.offset = offset  # bytes from the start of the parent
-        Buffer._count += 1
-        self.number = Buffer._count
+        self.number = next(Buffer._numbers)
 
     def root(self) -> tuple[Buffer, int]:
         buffer, offset = self, 0
@@ -262,7 +262,10 @@ class Emit:
         operator, its parameters and the types of the node's values: what was named for one node holds for all like it."""
         self.turn_to(node)
         key = _kind_of(node)
-        pattern = self._patterns.get(key)
+        try:
+            pattern = self._patterns.get(key)
+        except TypeError:  # parameters that have no hash
+            key = pattern = None
         if pattern is not None:
             self._repeat(pattern, node)
             return
@@ -330,12 +333,7 @@ def _kind_of(node: Node) -> Any:
     values = node.inputs + node.outputs
     if len(set(values)) < len(values):
         return None  # a value comes twice: which of the two an operand is cannot be seen
-    kind = (node.op, node.op.key(node.params), node.device, tuple([(v.shape, v.dtype) for v in values]))
-    try:
-        hash(kind)
-    except TypeError:  # of parameters that are arrays and the like
-        return None
-    return kind
+    return node.op, node.op.key(node.params), node.device, tuple([(v.shape, v.dtype) for v in values])
 
 
 def lower(graph: Graph, keeps: bool = False) -> Lowered:
