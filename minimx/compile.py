@@ -225,7 +225,8 @@ def link(
     numbers: dict[Buffer | None, int] = {None: -1}
     parts: dict[tuple[Key, int], int] = {(key, 0): number for key, number in slots.items()}
 
-    def slot(buffer: Buffer) -> int:
+    def slot(buffer: Buffer | None) -> int:
+        assert buffer is not None
         root, offset = buffer.root()
         if root.bound is None:
             number = program.add_arena(devices[root.device], planned.offsets[root] + offset)

@@ -106,7 +106,7 @@ class Node:
         op: Op | None,
         params: Any,
         inputs: Sequence[Value],
-        types: Iterable[tuple[tuple[int, ...], str]],
+        types: Sequence[tuple[tuple[int, ...], str]],
         name: str,
         device: Device | None = None,
         attrs: dict[str, str] | None = None,
@@ -114,7 +114,10 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
+        if len(types) == 1:  # as most have
+            self.outputs: tuple[Value, ...] = (Value(self, 0, *types[0]),)
+        else:
+            self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = {} if attrs is None else attrs
@@ -161,7 +164,7 @@ def _name_for(op: Op) -> str:
     return origin.name + suffix
 
 
-def _new_node(op: Op, inputs: Sequence[Value], params: Any, types: Iterable[Any], name: str | None = None) -> Node:
+def _new_node(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[Any], name: str | None = None) -> Node:
     name = name or _name_for(op)
     if not _creation:
         return Node(op, params, inputs, types, name)

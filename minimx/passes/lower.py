@@ -275,7 +275,9 @@ class Emit:
             self._learn(key, node, self.calls[-1])
 
     def _learn(self, key: Any, node: Node, call: Call) -> None:
-        place: dict[Buffer | None, int | None] = {self.buffers.get(v): i for i, v in enumerate(node.inputs + node.outputs)}
+        place: dict[Buffer | None, int | None] = {
+            self.buffers.get(v): i for i, v in enumerate(node.inputs + node.outputs)
+        }
         place[None] = None
         if call.kind == "kernel" and all(b in place for b in (*call.reads, *call.writes)):
             writes: list[Any] = [place[b] for b in call.writes]
@@ -349,7 +351,9 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
         _deliver(value, ("out", i), emit)
     _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
-    _lower_nodes(topological(_backward_order(graph), graph.forward_nodes) if graph.updates else graph.backward_nodes, emit)
+    _lower_nodes(
+        topological(_backward_order(graph), graph.forward_nodes) if graph.updates else graph.backward_nodes, emit
+    )
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     _update_all(graph.updates, emit)
