@@ -134,7 +134,7 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
         return graph
     group_of = {node: group for group in groups for node in group.nodes}
     read_outside: dict[_Unit, dict[Value, None]] = {group: {} for group in groups}
-    readers: list[Node] = []
+    readers: dict[Node, None] = {}
     roots = set(graph.roots())
     for node in order:
         own = group_of.get(node)
@@ -143,13 +143,13 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
             if group is not None and group is not own:
                 read_outside[group][value] = None
                 if own is None:
-                    readers.append(node)
+                    readers[node] = None
         for value in node.outputs:
             if own is not None and value in roots:
                 read_outside[own][value] = None
     fused = [_fused_node(group, list(read_outside[group])) for group in groups]
     new = {old: value for node in fused for old, value in zip(node.params.results, node.outputs, strict=True)}
-    for node in fused + readers:
+    for node in (*fused, *readers):
         node.inputs = tuple([new.get(v, v) for v in node.inputs])
     return graph.replaced(new)
 
