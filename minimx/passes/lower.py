@@ -108,7 +108,8 @@ class _Pattern:
 
 
 def _by_itself(method: Function) -> Function:
-    """Marks what an operator does not do for all nodes of its kind alike: it takes part in where values lie."""
+    """Marks what depends on more than the types of a node: where its values lie, or a number of its own. A node whose
+    operator asks for it does not stand for others."""
 
     @functools.wraps(method)
     def run(self: Emit, *args: Any, **kwargs: Any) -> Any:
@@ -170,7 +171,7 @@ class Emit:
 
     @_by_itself
     def buffer(self, v: Any) -> Any:
-        """The buffer that a value stands for."""
+        """The buffer of a value, to look at or to place elsewhere. Operands of calls need not ask for theirs."""
         return self._memory(v)
 
     def temp(self, shape: Sequence[int], dtype: str) -> Buffer:

@@ -47,7 +47,8 @@ class Riding(Op, abstract=True):
         call = emit.calls[-1]
         call.args["activation"] = p.activation
         if p.residual:
-            call.reads[RESIDUAL] = emit.buffers[node.inputs[count]]
+            residual = node.inputs[count]
+            call.reads[RESIDUAL] = emit.buffers.get(residual) or emit.buffer(residual)
             call.inplace = (RESIDUAL,)
 
 
