@@ -149,6 +149,7 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
                 read_outside[own][value] = None
     fused = [_fused_node(group, list(read_outside[group])) for group in groups]
     new = {old: value for node in fused for old, value in zip(node.params.results, node.outputs, strict=True)}
+    # `fits` made sure that no group waits for what waits for it: readers can simply read the fused nodes instead.
     for node in (*fused, *readers):
         node.inputs = tuple([new.get(v, v) for v in node.inputs])
     return graph.replaced(new)
