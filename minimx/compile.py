@@ -91,12 +91,14 @@ def compile_symbol(
     share_with: _core.Program | None = None,
     options: Options | None = None,
     heads_used: int | None = None,
+    graph: Graph | None = None,
 ) -> Compiled:
-    """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default)."""
+    """The whole recipe. Gradients start from the first `heads_used` heads (all of them by default). `graph` is what `infer`
+    makes of the heads, where it is there already; it is used up."""
     if train:
-        graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used)
+        graph = differentiate(heads, shapes, dtypes, output_names, grad_req or {}, options, heads_used, graph)
     else:
-        graph = show("infer", infer(heads, shapes, dtypes, output_names))
+        graph = show("infer", graph or infer(heads, shapes, dtypes, output_names))
         graph = dataclasses.replace(graph, early_updates=state_updates(graph)[0])
     return link_graph(compile_graph(graph, device, groups, options, keeps=not train), share_with)
 
@@ -110,10 +112,11 @@ def differentiate(
     grad_req: Mapping[str, str],
     options: Options | None = None,
     heads_used: int | None = None,
+    graph: Graph | None = None,
 ) -> Graph:
     """The training graph: outputs, gradients, and state updates."""
     options = options or Options.from_environment()
-    graph = show("infer", infer(heads, shapes, dtypes, output_names, train=True))
+    graph = show("infer", dataclasses.replace(graph or infer(heads, shapes, dtypes, output_names), train=True))
     graph = show("expand", expand(graph, before_gradient=True))
     return show("gradient", gradient(graph, grad_req, options.mirror, heads_used))
 
@@ -223,19 +226,17 @@ def link(
     parts: dict[tuple[Key, int], int] = {(key, 0): number for key, number in slots.items()}
 
     def slot(buffer: Buffer | None) -> int:
-        number = numbers.get(buffer)
-        if number is None:
-            assert buffer is not None
-            root, offset = buffer.root()
-            if root.bound is None:
-                number = program.add_arena(devices[root.device], planned.offsets[root] + offset)
-            elif (number := parts.get((root.bound, offset))) is None:
-                number = parts[root.bound, offset] = program.add_part(slots[root.bound], offset)
-            numbers[buffer] = number
+        assert buffer is not None
+        root, offset = buffer.root()
+        if root.bound is None:
+            number = program.add_arena(devices[root.device], planned.offsets[root] + offset)
+        elif (number := parts.get((root.bound, offset))) is None:
+            number = parts[root.bound, offset] = program.add_part(slots[root.bound], offset)
+        numbers[buffer] = number
         return number
 
     for call in lowered.calls:
-        operands = [slot(b) for b in call.operands()]
+        operands = [number if (number := numbers.get(b)) is not None else slot(b) for b in call.operands()]
         if call.kind == "kernel":
             program.add_call(devices[call.device], call.kernel, call.args, operands)
         elif call.kind == "copy":
@@ -246,29 +247,23 @@ def link(
             program.add_host_call(_host_body(call), operands)
     for i, call in enumerate(lowered.calls):
         if call.kept:
-            program.keep(i, slot(call.reads[0]))
+            program.keep(i, numbers[call.reads[0]])
     for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
         if key[0] != "kept":
             program.writes(slots[key])
-    texts: dict[Any, str] = {}
+    traffic: dict[Call, tuple[str, int]] = {}
     for at, call in enumerate(lowered.calls):
-        program.describe(at, call.op or call.kernel, call.node, *_traffic(call, texts))
+        told = traffic.get(call.like or call) or traffic.setdefault(call.like or call, _traffic(call))
+        program.describe(at, call.op or call.kernel, call.node, *told)
     program.seal([(devices[d], size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 
 
-def _traffic(call: Call, texts: dict[Any, str]) -> tuple[str, int]:
-    """What a call reads and writes, for the profiler: as text, and in bytes. `texts` of types are those made before."""
-    sides, nbytes = [], 0
-    for buffers in (call.reads, call.writes):
-        told = []
-        for buffer in buffers:
-            if buffer is not None:
-                kind = buffer.dtype, buffer.shape
-                told.append(texts.get(kind) or texts.setdefault(kind, f"{buffer.dtype}{list(buffer.shape)}"))
-                nbytes += buffer.nbytes
-        sides.append(", ".join(told))
-    return " -> ".join(sides), nbytes
+def _traffic(call: Call) -> tuple[str, int]:
+    """What a call reads and writes, for the profiler: as text, and in bytes."""
+    reads = [b for b in call.reads if b is not None]
+    sides = [", ".join([f"{b.dtype}{list(b.shape)}" for b in side]) for side in (reads, call.writes)]
+    return " -> ".join(sides), sum([b.nbytes for b in reads + call.writes])
 
 
 def _host_body(call: Call) -> Callable[[list[int]], None]:

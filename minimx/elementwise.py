@@ -288,6 +288,17 @@ class Fused(Op, abstract=True):
     def input_names(self, p: Any) -> tuple[str, ...]:
         return tuple(f"arg{i}" for i in range(len(outside_inputs(p.nodes))))
 
+    def key(self, p: Any) -> Any:
+        """The formulas, with numbers for the values in the order in which they come up."""
+        place: dict[Value, int] = {}
+        formulas = []
+        for node in p.nodes:
+            sources = tuple([place.setdefault(v, len(place)) for v in node.inputs])
+            out = node.outputs[0]
+            formulas.append((node.op, node.op.key(node.params), sources, out.dtype))
+            place[out] = len(place)
+        return tuple(formulas), tuple([place[v] for v in p.results])
+
     def title(self, p: Any) -> str:
         return "+".join(node.op.title(node.params) for node in p.nodes)
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from . import _core
 from .base import GraphError, ShapeError, dtype_name, numpy_dtype
-from .compile import Compiled, Options, compile_symbol, describe
+from .compile import Compiled, Options, compile_symbol, describe, uncollected
 from .context import Context
+from .graph import Graph
 from .ndarray import NDArray, array, empty, ones, zeros
 from .op import known
-from .passes.infer import infer_types
-from .symbol import Symbol, depth_first
+from .passes.infer import infer, infer_types
+from .symbol import Symbol
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -48,7 +49,7 @@ class Executor:
         group2ctx: Mapping[str, Context] | None = None,
         shared_exec: Executor | None = None,
         options: Options | None = None,
-        output_types: Sequence[tuple[Any, Any]] | None = None,
+        graph: Graph | None = None,
     ):
         self._symbol = symbol
         self._ctx = ctx
@@ -66,7 +67,8 @@ class Executor:
         self._monitor_all = False
         self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
         self._head_grads_are_ones = False
-        self._make_outputs(output_types)
+        self._graph = graph  # the typed graph, if binding has made it: for the first program, which uses it up
+        self._make_outputs(graph and [(v.shape, v.dtype) for v in graph.outputs])
 
     # ---- arrays -----------------------------------------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class Executor:
 
     def _compile(self, train: bool) -> Compiled:
         every = self.arg_dict | self.aux_dict
+        graph, self._graph = self._graph, None
         compiled = compile_symbol(
             self._heads(),
             {n: a.shape for n, a in every.items()},
@@ -176,6 +179,7 @@ class Executor:
             self.arena.largest,
             self._options,
             len(self._symbol._heads),
+            graph,
         )
         self.bind_arrays(compiled)
         self.arena.lend(compiled.program)
@@ -256,6 +260,7 @@ class Executor:
         """`callback(name, array)` sees every operator's outputs after each forward pass (and variables, if asked)."""
         self._monitor = callback
         self._monitor_all = monitor_all
+        self._graph = None
         self._programs.clear()
         self.arena.ready = None
         self._make_outputs()
@@ -291,6 +296,7 @@ class Executor:
     # ---- making one -------------------------------------------------------------------------------------------------
 
     @classmethod
+    @uncollected
     def simple_bind(
         cls,
         symbol: Symbol,
@@ -305,21 +311,20 @@ class Executor:
         **shapes: Any,
     ) -> Executor:
         """Infers every shape from those given, makes the arrays (zeros) and binds them."""
-        names, states = symbol.list_arguments(), symbol.list_auxiliary_states()
+        variables = set(symbol.list_inputs())
         for name in shapes:
-            if name not in names and name not in states:
-                raise GraphError(f"simple_bind: there is no argument {name!r}; arguments are {', '.join(names)}")
+            if name not in variables:
+                arguments = ", ".join(symbol.list_arguments())
+                raise GraphError(f"simple_bind: there is no argument {name!r}; arguments are {arguments}")
         # MXNet's convention for shapes that a person gives: dimension 0 is to be inferred.
         given = {n: tuple(d or -1 for d in ((s,) if isinstance(s, int) else s)) or None for n, s in shapes.items()}
         types = {n: dtype_name(t) for n, t in (type_dict or {}).items()}
-        from .passes.infer import infer
-
         graph = infer(symbol._heads, given, types, symbol.list_outputs())
         groups = {name: Context(c) for name, c in (group2ctx or {}).items()}
+        names, states = list(graph.arguments), list(graph.auxiliary)
         reqs = read_grad_req(grad_req, names)
-        home = {
-            n.name: groups.get(n.attrs.get("__ctx_group__"), ctx) for n in depth_first(symbol._heads) if n.op is None
-        }
+        every = {**graph.arguments, **graph.auxiliary}
+        home = {name: groups.get(v.node.attrs.get("__ctx_group__"), ctx) for name, v in every.items()}
 
         def make(name: str, value, old: NDArray | None = None) -> NDArray:
             if old is not None and old.shape == value.shape and dtype_name(old.dtype) == value.dtype:
@@ -349,8 +354,7 @@ class Executor:
                 found[name] = old if fits else zeros(shape, where, dtype)
             return found
 
-        outputs = [(v.shape, v.dtype) for v in graph.outputs]
-        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options, outputs)
+        return cls(symbol, ctx, args, grads, reqs, aux, groups, shared_exec, options, graph)
 
     @classmethod
     def bind(

@@ -10,10 +10,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from .base import ITEM_SIZES
-from .op import Op, find
+from .op import Memo, Op, find
 
 Device = tuple[str, int]
 
@@ -105,7 +106,7 @@ class Node:
         op: Op | None,
         params: Any,
         inputs: Sequence[Value],
-        types: Iterable[tuple[tuple[int, ...], str]],
+        types: Sequence[tuple[tuple[int, ...], str]],
         name: str,
         device: Device | None = None,
         attrs: dict[str, str] | None = None,
@@ -113,10 +114,13 @@ class Node:
         self.op: Any = op  # an Op, or None for a variable
         self.params = params
         self.inputs = tuple(inputs)
-        self.outputs = tuple([Value(self, i, *kind) for i, kind in enumerate(types)])
+        if len(types) == 1:  # as most have
+            self.outputs: tuple[Value, ...] = (Value(self, 0, *types[0]),)
+        else:
+            self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
-        self.attrs = attrs or {}
+        self.attrs = {} if attrs is None else attrs
         self.late = False  # wanted only just before its reader: a value computed again to spare memory
         self.origin = self  # the node of the user's symbol this one was made for
 
@@ -149,32 +153,64 @@ class made_for:
 
 def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
     """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
-    ins = [(v.shape, v.dtype) for v in inputs]
+    types = op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name or _name_for(op))
+    return _new_node(op, inputs, params, types, name)
+
+
+def _name_for(op: Op) -> str:
     if not _creation:
-        name = name or op.name.lower()
-        return Node(op, params, inputs, op.infer_outputs(params, ins, name), name)
+        return op.name.lower()
     origin, suffix = _creation[-1]
-    name = name or origin.name + suffix
-    node = Node(op, params, inputs, op.infer_outputs(params, ins, name), name, origin.device, origin.attrs)
+    return origin.name + suffix
+
+
+def _new_node(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[Any], name: str | None = None) -> Node:
+    name = name or _name_for(op)
+    if not _creation:
+        return Node(op, params, inputs, types, name)
+    origin = _creation[-1][0]
+    node = Node(op, params, inputs, types, name, origin.device, origin.attrs)
     node.origin = origin.origin
     return node
 
 
 def apply(name: str, inputs: Sequence[Value], **params: Any) -> Value:
     """The first output of the operator `name` on `inputs`."""
-    return apply_all(name, inputs, **params)[0]
+    return _applied(find(name), inputs, params).outputs[0]
 
 
 def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value, ...]:
     """All outputs of the operator `name` on `inputs`."""
-    op = find(name)
-    return apply_op(op, inputs, op.parse(params, count=len(inputs))).outputs
+    return _applied(find(name), inputs, params).outputs
+
+
+def _applied(op: Op, inputs: Sequence[Value], params: dict[str, Any]) -> Node:
+    types = tuple([(v.shape, v.dtype) for v in inputs])
+    key: tuple = (op, types)
+    if params:
+        given = tuple(params.values())
+        kinds = tuple(map(type, given))
+        if not _PLAIN.issuperset(kinds):
+            return apply_op(op, inputs, op.parse(params, count=len(inputs)))
+        key = (op, types, tuple(params), given, kinds, op.has_reals and repr(given))
+    found = _applications.get(key)
+    if found is None:
+        parsed = op.parse(params, count=len(inputs))
+        found = _applications.keep(key, (parsed, op.infer_outputs(parsed, types, _name_for(op))))
+    return _new_node(op, inputs, *found)
+
+
+# Parsed parameters and types of the outputs. They follow from the operator, from the parameters as they were given and from
+# the inputs' types; the gradients of a deep network ask for the same few again and again. The key tells numbers apart that
+# are equal (1 and True, 0.0 and -0.0), and parameters that hold objects, which it would keep alive, go another way.
+_applications = Memo()
+_PLAIN = frozenset({int, float, bool, str, tuple, type(None)})
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What one compilation works on. Passes return a new Graph (or the same, if they changed nothing) and leave nodes they
-    do not change shared."""
+    """What one compilation works on. Passes return a new Graph (or the same, if they changed nothing) and use the given one
+    up: nodes that they keep are in both, and read what the pass has put in the place of their inputs."""
 
     arguments: dict[str, Value]
     auxiliary: dict[str, Value]
@@ -211,8 +247,13 @@ class Graph:
     def nodes(self) -> list[Node]:
         return self.forward_nodes + self.backward_nodes
 
+    @cached_property
+    def operators(self) -> set[Op | None]:
+        """Those that its nodes apply: a pass that is about others has nothing to do."""
+        return {node.op for node in self.nodes()}
+
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
-        """The graph whose roots are replaced by what `new` has for them."""
+        """The graph whose roots are replaced by what `new` has for them; this one when nothing was replaced anywhere."""
         if not new:
             return self
         return dataclasses.replace(
@@ -237,35 +278,38 @@ def topological(roots: Iterable[Value], before: Iterable[Node] = ()) -> list[Nod
                 order.append(stack.pop())  # type: ignore[arg-type]
             elif node not in begun:
                 begun.add(node)
-                waiting = [v.node for v in node.inputs if v.node not in begun]
+                waiting = []
+                for value in node.inputs:
+                    if value.node not in begun:
+                        waiting.append(value.node)
                 if not waiting:
                     order.append(node)
                     continue
-                waiting.reverse()
                 if len(waiting) > 1:
+                    waiting.reverse()
                     waiting.sort(key=_late, reverse=True)
-                stack += (node, None, *waiting)
+                stack.append(node)
+                stack.append(None)
+                stack += waiting
     return order
 
 
-def _late(node: Node) -> bool:
-    return node.late
+_late = attrgetter("late")
 
 
 def rewrite(graph: Graph, change) -> Graph:
-    """A copy of the graph where `change(node, inputs)` has replaced nodes.
+    """The graph where `change(node, inputs)` has replaced nodes. It uses the given graph up.
 
     `change` sees each node after its inputs were rewritten and returns the values that stand for its outputs, or None to
-    keep the node (rebuilt only when an input changed).
+    keep the node, which then reads the new inputs: a change does not copy everything behind it.
     """
     new: dict[Value, Value] = {}
     for node in graph.nodes():
         inputs = tuple([new.get(v, v) for v in node.inputs]) if new else node.inputs
         outputs = change(node, inputs)
         if outputs is None:
-            if inputs == node.inputs:
-                continue
-            outputs = with_inputs(node, inputs).outputs
+            node.inputs = inputs
+            continue
         for old, value in zip(node.outputs, outputs, strict=False):
             if value is not old:
                 new[old] = value

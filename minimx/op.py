@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .base import GraphError, ShapeError, TypeInferenceError, did_you_mean
-from .params import Param, parse_params
+from .params import Float, Floats, Param, parse_params
 
 if TYPE_CHECKING:
     from .graph import Node, Value
@@ -55,6 +55,7 @@ class Op:
 
     params: ClassVar[dict[str, Param]] = {}
     Params: ClassVar[Any] = tuple
+    has_reals: ClassVar[bool] = False  # whether parameters are real numbers
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any):
         super().__init_subclass__(**options)
@@ -65,6 +66,7 @@ class Op:
                     found.setdefault(name.rstrip("_"), value)  # `lower_` is the parameter lower, for `lower` is taken
         found = {n: found[n] for n in dict.fromkeys((*(n for n in cls.param_order if n in found), *found))}
         cls.params = found
+        cls.has_reals = any(isinstance(param, (Float, Floats)) for param in found.values())
         if "Params" not in vars(cls):
             cls.Params = params_type(tuple(found))
         if not abstract:
@@ -170,6 +172,10 @@ class Op:
             given = {**given, self.count: self.counted(count)}
         return self.Params._make(parse_params(self.name, self.params, given, where).values())
 
+    def key(self, p: Any) -> Any:
+        """The parameters as (a part of) a key. Tuples that hold 0.0 and -0.0 are equal, their texts are not."""
+        return (p, repr(p)) if self.has_reals else p
+
     def infer_outputs(
         self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str
     ) -> list[tuple[tuple[int, ...], str]]:
@@ -189,6 +195,18 @@ class Op:
         except (ShapeError, TypeInferenceError) as error:
             raise type(error)(f"{self.name}({where}): {error}; inputs are {describe(names, ins)}") from None
         return [(s, t or "float32") for s, t in zip(out_shapes, out_types, strict=True)]  # type: ignore[misc]
+
+
+class Memo(dict[Any, Any]):
+    """What follows from its key alone, and so holds for whoever comes with it again. Starts anew when it has grown large."""
+
+    LIMIT = 10_000
+
+    def keep(self, key: Any, found: Any) -> Any:
+        if len(self) >= self.LIMIT:
+            self.clear()
+        self[key] = found
+        return found
 
 
 def describe(names: Sequence[str], ins: Sequence[tuple[Shape, str | None]]) -> str:

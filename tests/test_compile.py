@@ -186,3 +186,47 @@ def test_debug_prints_every_pass(monkeypatch, capfd):
 def test_describe_shows_calls_and_mark():
     text = describe(compiled(mlp(), {"data": (2, 3)}, train=True).lowered)
     assert "gemm.float32" in text and "-- backward --" in text
+
+
+def test_zeros_of_both_signs_are_not_shared():
+    """Parameters that are equal need not be the same: 0.0 and -0.0."""
+    x = mx.sym.Variable("x")
+    executor = mx.sym.Group([1 / (x * 0.0), 1 / (x * -0.0)]).simple_bind(mx.cpu(), grad_req="null", x=(2,))
+    executor.arg_dict["x"][:] = 1
+    first, second = (out.asnumpy() for out in executor.forward())
+    np.testing.assert_array_equal(first, np.inf)
+    np.testing.assert_array_equal(second, -np.inf)
+
+
+def test_nodes_that_are_lowered_alike_have_their_own_operands():
+    """Calls are taken over from the first node of a kind: with other buffers, and not where a value comes twice."""
+    a, b = mx.sym.Variable("a"), mx.sym.Variable("b")
+    products = [mx.sym.dot(a, b), mx.sym.dot(b, a), mx.sym.dot(a, a), mx.sym.dot(b, b)]
+    executor = mx.sym.Group([*products, mx.sym.dot(products[1], products[0])]).simple_bind(
+        mx.cpu(), grad_req="null", a=(3, 3), b=(3, 3)
+    )
+    values = {name: np.random.RandomState(i).randn(3, 3).astype("float32") for i, name in enumerate("ab")}
+    found = [out.asnumpy() for out in executor.forward(**values)]
+    a, b = values["a"], values["b"]
+    for out, expected in zip(found, [a @ b, b @ a, a @ a, b @ b, b @ a @ a @ b], strict=True):
+        np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_calls_that_do_the_same_share_their_arguments():
+    x = mx.sym.Variable("x")
+    weight = mx.sym.Variable("w")
+    for i in range(6):
+        x = mx.sym.FullyConnected(x, weight, no_bias=True, num_hidden=4, name=f"fc{i}")
+    calls = compiled(x, {"x": (2, 4)}).lowered.calls
+    assert [call.node for call in calls] == [f"fc{i}" for i in range(6)]
+    assert len({id(call.args) for call in calls}) == 1
+    assert all(call.like is calls[0] for call in calls[1:])
+
+
+def test_a_binding_infers_once(monkeypatch):
+    """The graph whose types said what arrays to make is what the first program is made of."""
+    executor = mlp().simple_bind(mx.cpu(), data=(8, 10))
+    monkeypatch.setattr("minimx.compile.infer", None)
+    executor.forward(is_train=True)
+    monkeypatch.undo()
+    assert executor.forward()[0].shape == (8, 4)

@@ -19,8 +19,12 @@ def expand(graph: Graph, before_gradient: bool = False) -> Graph:
     for _ in range(_MAX_DEPTH):
         expanded: list[Node] = []
 
-        def change(node, inputs, expanded=expanded):
-            if node.op is None or (before_gradient and not differentiates_by_expansion(node, train)):
+        composed = {op for op in graph.operators if op is not None and type(op).expand is not Op.expand}
+        if not composed:
+            return graph
+
+        def change(node, inputs, expanded=expanded, composed=composed):
+            if node.op not in composed or (before_gradient and not differentiates_by_expansion(node, train)):
                 return None
             outputs = expansion(node, inputs, train)
             if outputs is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..base import FLOATS
 from ..elementwise import FUSED, Elementwise, group_type, outside_inputs
-from ..graph import Graph, Node, Value, with_inputs
+from ..graph import Graph, Node, Value
 
 MAX_NODES = 48
 MAX_INPUTS = 16
@@ -23,7 +23,7 @@ class _Unit:
     def __init__(self, key):
         self.nodes: list[Node] = []  # in topological order
         self.key = key  # what nodes of one group share; None for a node that cannot be grouped
-        self.inputs: set[Value] = set()
+        self.inputs: set[Value] = set()  # those of other units
         self.readers: list[Node] = []  # those of other units
         self.latest = -1  # the last of the places of all nodes it depends on, its own included
 
@@ -32,7 +32,7 @@ def fuse(graph: Graph) -> Graph:
     order, forward = graph.nodes(), set(graph.forward_nodes)
     units = _Units(order)
     for node in order:
-        key = (node.outputs[0].shape, group_type(node), node in forward, node.device) if _can_join(node) else None
+        key = _key(node, forward)
         fitting = []
         if key is not None:
             sources = dict.fromkeys([units.of[v.node] for v in node.inputs])
@@ -58,10 +58,10 @@ class _Units:
         for value in node.inputs:
             source = self.of[value.node]
             if source is not unit:
+                unit.inputs.add(value)
                 source.readers.append(node)
                 latest = max(latest, source.latest)
         unit.nodes.append(node)
-        unit.inputs.update(node.inputs)
         self.of[node] = unit
         if unit.readers:
             self._depends_on(unit, latest)
@@ -93,10 +93,10 @@ class _Units:
     def fits(self, unit: _Unit, node: Node) -> bool:
         if len(unit.nodes) >= MAX_NODES or self.place[node] - self.place[unit.nodes[-1]] > MAX_DISTANCE:
             return False
-        sources = [self.of[v.node] for v in unit.inputs | set(node.inputs)]
-        if len(sources) - sources.count(unit) > MAX_INPUTS:
+        others = [v for v in node.inputs if self.of[v.node] is not unit]
+        if len(unit.inputs.union(others)) > MAX_INPUTS:
             return False
-        return not any(u is not unit and self.needs(u, unit) for u in [self.of[v.node] for v in node.inputs])
+        return not any(self.needs(self.of[v.node], unit) for v in others)
 
     def mergeable(self, a: _Unit, b: _Unit) -> bool:
         """Whether two units can become one: nothing outside stands between them, and together they stay small."""
@@ -111,19 +111,22 @@ class _Units:
         for node in other.nodes:
             self.of[node] = unit
         unit.nodes = sorted(unit.nodes + other.nodes, key=self.place.__getitem__)
-        unit.inputs |= other.inputs
+        unit.inputs = {v for v in unit.inputs | other.inputs if self.of[v.node] is not unit}
         unit.readers += other.readers
         latest = max(unit.latest, other.latest)
         unit.latest = -1  # readers of either hear of it
         self._depends_on(unit, latest)
 
 
-def _can_join(node: Node) -> bool:
+def _key(node: Node, forward: set[Node]) -> tuple | None:
+    """What the nodes of one group share; None for a node that cannot be grouped."""
     if not isinstance(node.op, Elementwise) or type(node.op).lower is not Elementwise.lower:
-        return False
+        return None
     # A tile holds values as they are computed; what storing would cut off (fractions, high bits) has to be stored.
-    dtype = node.outputs[0].dtype
-    return dtype in FLOATS or dtype == group_type(node)
+    out, kind = node.outputs[0], group_type(node)
+    if out.dtype not in FLOATS and out.dtype != kind:
+        return None
+    return out.shape, kind, node in forward, node.device
 
 
 def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
@@ -131,58 +134,38 @@ def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
         return graph
     group_of = {node: group for group in groups for node in group.nodes}
     read_outside: dict[_Unit, dict[Value, None]] = {group: {} for group in groups}
+    readers: dict[Node, None] = {}
     roots = set(graph.roots())
     for node in order:
+        own = group_of.get(node)
         for value in node.inputs:
             group = group_of.get(value.node)
-            if group is not None and group_of.get(node) is not group:
+            if group is not None and group is not own:
                 read_outside[group][value] = None
+                if own is None:
+                    readers[node] = None
         for value in node.outputs:
-            if value in roots and node in group_of:
-                read_outside[group_of[node]][value] = None
-    new: dict[Value, Value] = {}
-    # A group stands where its last node stood: everything it reads is ready there, and `_fits` made sure that nothing
-    # that reads it is needed for it. Readers that came before that place are visited again after it.
-    made: set[object] = set()
-
-    def build(item) -> None:
-        stack = [item]
-        while stack:
-            top = stack[-1]
-            if top in made:
-                stack.pop()
-                continue
-            inputs = outside_inputs(top.nodes) if isinstance(top, _Unit) else top.inputs
-            waiting = [u for v in inputs if (u := group_of.get(v.node, v.node)) not in made]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            stack.pop()
-            made.add(top)
-            if isinstance(top, _Unit):
-                _fused_node(top, list(read_outside[top]), new)
-            else:
-                changed = tuple([new.get(v, v) for v in inputs])
-                if changed != inputs:
-                    new.update(zip(top.outputs, with_inputs(top, changed).outputs, strict=True))
-
-    for node in order:
-        build(group_of.get(node, node))
+            if own is not None and value in roots:
+                read_outside[own][value] = None
+    fused = [_fused_node(group, list(read_outside[group])) for group in groups]
+    new = {old: value for node in fused for old, value in zip(node.params.results, node.outputs, strict=True)}
+    # `fits` made sure that no group waits for what waits for it: readers can simply read the fused nodes instead.
+    for node in (*fused, *readers):
+        node.inputs = tuple([new.get(v, v) for v in node.inputs])
     return graph.replaced(new)
 
 
-def _fused_node(group: _Unit, results: list[Value], new: dict[Value, Value]) -> None:
+def _fused_node(group: _Unit, results: list[Value]) -> Node:
     last = group.nodes[-1]
     nodes = tuple(group.nodes)
-    inputs = [new.get(v, v) for v in outside_inputs(nodes)]
     fused = Node(
         FUSED,
         FUSED.Params(nodes, tuple(results)),
-        inputs,
+        outside_inputs(nodes),
         [(v.shape, v.dtype) for v in results],
         "+".join(dict.fromkeys(n.name for n in nodes)),
         last.device,
         last.attrs,
     )
     fused.origin = last.origin
-    new.update(zip(results, fused.outputs, strict=True))
+    return fused

@@ -28,7 +28,9 @@ def gradient(graph: Graph, grad_req: Mapping[str, str], mirror: bool = False, he
         seed = variable(HEAD_GRAD.format(i), value.shape, value.dtype, value.node.device)
         heads.append(seed)
         seeds.setdefault(value, []).append(seed)
-    found = backpropagate(graph.outputs[:heads_used], seeds, list(wanted.values()))
+    every = len(heads) == len(graph.outputs) and not graph.early_updates
+    order = graph.forward_nodes if every else None
+    found = backpropagate(graph.outputs[:heads_used], seeds, list(wanted.values()), order)
     early, late = state_updates(graph)
     gradients, accumulators = {}, {}
     for name, value in wanted.items():
@@ -53,10 +55,14 @@ def gradient(graph: Graph, grad_req: Mapping[str, str], mirror: bool = False, he
 
 
 def backpropagate(
-    heads: Iterable[Value], seeds: Mapping[Value, list[Value]], wrt: list[Value]
+    heads: Iterable[Value],
+    seeds: Mapping[Value, list[Value]],
+    wrt: list[Value],
+    order: list[Node] | None = None,
 ) -> dict[Value, Value | None]:
-    """Gradients of `wrt` given the gradients that arrive at the heads; values nothing flows to are absent."""
-    order = topological(heads)
+    """Gradients of `wrt` given the gradients that arrive at the heads; values nothing flows to are absent. `order` is that of
+    the heads' nodes, where it is known."""
+    order = topological(heads) if order is None else order
     needed = _leading_to(order, {v.node for v in wrt})
     interior = set(wrt)
     arriving: dict[Value, list[Value]] = {v: list(grads) for v, grads in seeds.items()}

@@ -6,7 +6,7 @@ data; `zeros((0, 200))` takes its batch from what it is added to). The walk is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,18 +36,19 @@ def infer_types(
     nodes = depth_first(heads)
     found = Inference(nodes, {}, {})
     for node in nodes:
-        found.shapes[node] = [None] * node.output_count
-        found.dtypes[node] = [None] * node.output_count
+        count = node.output_count
+        found.shapes[node] = [None] * count
+        found.dtypes[node] = [None] * count
         if node.op is None:
             found.shapes[node][0] = _variable_shape(node, shapes)
             found.dtypes[node][0] = dtypes.get(node.name) or _variable_dtype(node)
-    _until_stable(found, _infer_shapes_of, found.shapes, known)
-    _until_stable(found, _infer_dtypes_of, found.dtypes, bool)
+    _until_stable(found, _infer_shapes_of)
+    _until_stable(found, _infer_dtypes_of)
     if default_dtype:
         for node in nodes:
             if node.op is None and found.dtypes[node][0] is None:
                 found.dtypes[node][0] = default_dtype
-                _until_stable(found, _infer_dtypes_of, found.dtypes, bool)
+                _until_stable(found, _infer_dtypes_of)
     return found
 
 
@@ -96,30 +97,33 @@ def _variable_dtype(node: SymbolNode) -> str | None:
     return FLAG_TYPES.get(int(flag)) if flag is not None and flag.lstrip("-").isdigit() else None
 
 
-def _until_stable(found: Inference, step, facts, complete) -> None:
-    """Walks to and fro until nothing new is learnt. A node around which everything is known is not asked again: a complete
-    fact never changes, it can only be contradicted, and then a step raises."""
+def _until_stable(found: Inference, step: Callable[[Inference, SymbolNode], tuple[bool, bool]]) -> None:
+    """Walks to and fro until nothing new is learnt. A step says whether it has learnt something about a node, and whether
+    everything around the node is known now. Then it is not asked again: a complete fact never changes, it can only be
+    contradicted, and then a step raises."""
     open_ = [node for node in found.nodes if node.op is not None]
     for _ in range(_MAX_ROUNDS):
         changed = False
         left = []
         for node in open_:
-            changed |= step(found, node)
-            if not all(map(complete, [facts[child][index] for child, index in node.inputs] + facts[node])):
+            learnt, complete = step(found, node)
+            changed |= learnt
+            if not complete:
                 left.append(node)
         if not changed:
             return
         open_ = left[::-1]
 
 
-def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
+def _infer_shapes_of(found: Inference, node: SymbolNode) -> tuple[bool, bool]:
     op, p = node.op, node.params
     before_in = [found.shapes[child][index] for child, index in node.inputs]
     before_out = found.shapes[node]
     ins, outs = list(before_in), list(before_out)
     try:
         op.complete_shapes(p, ins, outs)
-        if None not in ins and (op.partial_shapes or all(map(known, ins))):
+        complete = all(map(known, ins))
+        if complete or (None not in ins and op.partial_shapes):
             outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
         changed = outs != before_out
         found.shapes[node] = outs
@@ -128,28 +132,29 @@ def _infer_shapes_of(found: Inference, node: SymbolNode) -> bool:
                 merged = unify(found.shapes[child][index], shape, "shapes")
                 changed |= merged != found.shapes[child][index]
                 found.shapes[child][index] = merged
-        return changed
+        return changed, complete and all(map(known, outs))
     except ShapeError as error:
         told = _inputs(found, node, before_in)
         raise ShapeError(f"{_title(node)}: {error}; inputs are {told}; it was made at {node.place()}") from None
 
 
-def _infer_dtypes_of(found: Inference, node: SymbolNode) -> bool:
+def _infer_dtypes_of(found: Inference, node: SymbolNode) -> tuple[bool, bool]:
     before_in = [found.dtypes[child][index] for child, index in node.inputs]
     ins, outs = list(before_in), list(found.dtypes[node])
     try:
         node.op.infer_types(node.params, ins, outs)
         changed = outs != found.dtypes[node]
         found.dtypes[node] = outs
+        complete = all(ins) and all(outs)
         if ins == before_in:
-            return changed
+            return changed, complete
         for (child, index), dtype in zip(node.inputs, ins, strict=True):
             if dtype and not found.dtypes[child][index]:
                 found.dtypes[child][index] = dtype
                 changed = True
             elif dtype and dtype != found.dtypes[child][index]:
                 raise TypeInferenceError(f"input '{child.name}' is {found.dtypes[child][index]} and must be {dtype}")
-        return changed
+        return changed, complete
     except TypeInferenceError as error:
         shapes = [found.shapes[child][index] for child, index in node.inputs]
         told = _inputs(found, node, shapes)

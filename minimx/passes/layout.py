@@ -7,12 +7,15 @@ has it already. Transposes appear only where the two worlds meet.
 
 from __future__ import annotations
 
-from ..graph import Graph, Node, Value, apply, made_for, with_inputs
+from ..graph import Graph, Node, Value, apply, made_for
+from ..op import Op
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def layout(graph: Graph) -> Graph:
+    if not any(map(_begins, graph.operators)):
+        return graph
     forms = _Forms()
     for node in graph.nodes():
         if node.op is None:
@@ -27,7 +30,12 @@ def layout(graph: Graph) -> Graph:
             forms.follow(node, made)
         else:
             forms.keep(node)
-    return graph.replaced({v: new for v in graph.roots() if (new := forms.plain(v)) is not v})
+    return graph.replaced({v: forms.plain(v) for v in graph.roots()}) if forms.differ() else graph
+
+
+def _begins(op: Op | None) -> bool:
+    """Whether there may be images with their channels last from here on."""
+    return op is not None and (type(op).wants_channels_last is not Op.wants_channels_last or op.name == "transpose")
 
 
 class _Forms:
@@ -52,6 +60,10 @@ class _Forms:
             found = self._last[value] = _turned(value, self.plain(value), TO_LAST)
         return found
 
+    def differ(self) -> bool:
+        """Whether the new graph is another one."""
+        return bool(self._plain or self._last)
+
     def any_last(self, node: Node) -> bool:
         return not self._follows.isdisjoint(node.inputs)
 
@@ -67,9 +79,7 @@ class _Forms:
     def keep(self, node: Node) -> None:
         if not self._plain and not self._follows:
             return
-        inputs = [self.plain(v) for v in node.inputs]
-        if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
-            self._plain.update(zip(node.outputs, with_inputs(node, inputs).outputs, strict=True))
+        node.inputs = tuple([self.plain(v) for v in node.inputs])
 
     def meets(self, node: Node) -> bool:
         """A transpose of the user's between the two forms: one of them is there already."""

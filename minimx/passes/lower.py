@@ -6,10 +6,12 @@ another buffer (reshapes and leading-axis slices cost nothing).
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
 from .. import _core
 from ..base import ITEM_SIZES, DeviceError, bits
@@ -18,13 +20,14 @@ from ..graph import Device, Graph, Node, Value, topological
 
 HALF = ("float16", "bfloat16")
 Key = tuple[str, Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Buffer:
     """Memory that calls read and write. `bound` says what outside array it is; None makes it temporary."""
 
     __slots__ = ("shape", "dtype", "nbytes", "device", "bound", "parent", "offset", "number")
-    _count = 0
+    _numbers = count(1)
 
     def __init__(
         self,
@@ -45,8 +48,7 @@ class Buffer:
         self.bound = bound
         self.parent = parent
         self.offset = offset  # bytes from the start of the parent
-        Buffer._count += 1
-        self.number = Buffer._count
+        self.number = next(Buffer._numbers)
 
     def root(self) -> tuple[Buffer, int]:
         buffer, offset = self, 0
@@ -61,7 +63,7 @@ class Buffer:
         return f"{name}{f'+{offset}' if offset else ''}:{self.dtype}{list(self.shape)}"
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Call:
     """One kernel on buffers, for the node it came from. `kind` is kernel, copy, random_step or host."""
 
@@ -77,6 +79,7 @@ class Call:
     body: Callable[[list, list], None] | None = None
     kept: bool = False  # what it writes lasts; it need not run again while what it reads stays the same
     op: str = ""  # the operators it stands for
+    like: Call | None = None  # the first call that does the same to other buffers
 
     def operands(self) -> list[Buffer | None]:
         return [*self.reads, *self.writes, self.scratch] if self.scratch else [*self.reads, *self.writes]
@@ -94,6 +97,28 @@ class Lowered:
     bound: dict[Key, Buffer] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Pattern:
+    """What a node that became a single call on its own values was lowered to: the call, and which of the node's inputs and
+    outputs are its operands."""
+
+    call: Call
+    reads: list[int | None]
+    writes: list[int]
+
+
+def _by_itself(method: Function) -> Function:
+    """Marks what depends on more than the types of a node: where its values lie, or a number of its own. A node whose
+    operator asks for it does not stand for others."""
+
+    @functools.wraps(method)
+    def run(self: Emit, *args: Any, **kwargs: Any) -> Any:
+        self._alike = False
+        return method(self, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
 class Emit:
     """What an operator's `lower` writes its calls to."""
 
@@ -108,6 +133,8 @@ class Emit:
         self.random: dict[Device, Buffer] = {}
         self._has: dict[tuple[Device, str], bool] = {}  # whether a device has a kernel
         self._shared: dict[Node, Any] = {}
+        self._patterns: dict[Any, _Pattern] = {}
+        self._alike = True
 
     # ---- for operators ----------------------------------------------------------------------------------------------
 
@@ -127,8 +154,8 @@ class Emit:
         """
         device = self.device
         name = f"{kernel}.{dtype}" if dtype else kernel
-        reads = [None if v is None else self.buffer(v) for v in ins]
-        writes = [self.buffer(v) for v in outs]
+        reads = [None if v is None else self._memory(v) for v in ins]
+        writes = [self._memory(v) for v in outs]
         if (device, name) not in self._has:
             self._has[device, name] = _core.device(*device).has_kernel(name)
         if not self._has[device, name]:
@@ -136,20 +163,27 @@ class Emit:
                 self._through_float32(kernel, args, reads, writes, scratch)
                 return
             raise DeviceError(f"{self._where()}: device {device[0]} has no kernel {name}")
-        space = self.temp((scratch,), "uint8") if scratch else None
+        space = Buffer((scratch,), "uint8", device) if scratch else None
         call = Call(
             "kernel", name, dict(args), reads, writes, device, self._name(), tuple(inplace), space, op=self._op()
         )
         self.calls.append(call)
 
+    @_by_itself
+    def buffer(self, v: Any) -> Any:
+        """The buffer of a value, to look at or to place elsewhere. Operands of calls need not ask for theirs."""
+        return self._memory(v)
+
     def temp(self, shape: Sequence[int], dtype: str) -> Buffer:
         """A temporary buffer."""
         return Buffer(tuple(shape), dtype, self.device)
 
+    @_by_itself
     def alias(self, out: Value, source: Value | Buffer, offset: int = 0) -> None:
         """`out` is the memory of `source` from `offset` bytes on."""
         self.buffers[out] = Buffer(out.shape, out.dtype, self.device, None, self.buffer(source), offset)
 
+    @_by_itself
     def view(self, source: Value | Buffer, shape: Sequence[int], dtype: str | None = None, offset: int = 0) -> Buffer:
         """A part of a buffer, or the same bytes under another shape."""
         base = self.buffer(source)
@@ -157,7 +191,7 @@ class Emit:
 
     def cast(self, source: Value | Buffer, dtype: str) -> Buffer:
         """`source` as another dtype (itself when it has it already); what index operands go through."""
-        buffer = self.buffer(source)
+        buffer = self._memory(source)
         if buffer.dtype == dtype:
             return buffer
         result = Buffer(buffer.shape, dtype, self.device)
@@ -166,16 +200,18 @@ class Emit:
 
     def fill(self, target: Value | Buffer, value: float) -> None:
         """Sets every element."""
-        buffer = self.buffer(target)
+        buffer = self._memory(target)
         args = {"count": buffer.nbytes // ITEM_SIZES[buffer.dtype], "bits": bits(value, buffer.dtype)}
         self("fill", str(ITEM_SIZES[buffer.dtype]), args, [], [buffer])
 
+    @_by_itself
     def random_state(self) -> Buffer:
         """The 16 bytes {seed, step} that random kernels of this run read."""
         if self.device not in self.random:
             self.random[self.device] = Buffer((2,), "int64", self.device)
         return self.random[self.device]
 
+    @_by_itself
     def stream(self) -> int:
         """A number that is this node's own within the graph, for random kernels."""
         self._streams = getattr(self, "_streams", 0) + 1
@@ -189,6 +225,7 @@ class Emit:
         self.calls.append(call)
         return call
 
+    @_by_itself
     def shared(self, node: Node, make: Callable[[], Any]) -> Any:
         """Something that the calls of one node of the user's symbol have in common; made by the first that asks."""
         if node not in self._shared:
@@ -200,6 +237,7 @@ class Emit:
         a, b = self.buffer(source), self.buffer(target)
         self.calls.append(Call("copy", "copy", {"bytes": b.nbytes}, [a], [b], b.device, self._name(), op=self._op()))
 
+    @_by_itself
     def keep(self, source: Value, out: Value) -> bool:
         """Gives `out` memory of its own that lasts from run to run, where it is made of a bound array alone and programs
         keep things. The call that makes it is then marked `kept`."""
@@ -220,7 +258,42 @@ class Emit:
         self.node = node
         self.device = node.device if node is not None and node.device else ("cpu", 0)
 
-    def buffer(self, v: Any) -> Any:
+    def lower(self, node: Node) -> None:
+        """The calls of a node. Most operators name one kernel for it, which follows, with all its arguments, from the
+        operator, its parameters and the types of the node's values: what was named for one node holds for all like it."""
+        self.turn_to(node)
+        key = _kind_of(node)
+        try:
+            pattern = self._patterns.get(key)
+        except TypeError:  # parameters that have no hash
+            key = pattern = None
+        if pattern is not None:
+            self._repeat(pattern, node)
+            return
+        before, self._alike = len(self.calls), True
+        node.op.lower(node.params, node, self)
+        if key is not None and self._alike and len(self.calls) == before + 1:
+            self._learn(key, node, self.calls[-1])
+
+    def _learn(self, key: Any, node: Node, call: Call) -> None:
+        place: dict[Buffer | None, int | None] = {
+            self.buffers.get(v): i for i, v in enumerate(node.inputs + node.outputs)
+        }
+        place[None] = None
+        if call.kind == "kernel" and all(b in place for b in (*call.reads, *call.writes)):
+            writes: list[Any] = [place[b] for b in call.writes]
+            self._patterns[key] = _Pattern(call, [place[b] for b in call.reads], writes)
+
+    def _repeat(self, pattern: _Pattern, node: Node) -> None:
+        values, like, known = node.inputs + node.outputs, pattern.call, self.buffers
+        reads = [None if i is None else known.get(v := values[i]) or self._memory(v) for i in pattern.reads]
+        writes = [known.get(v := values[i]) or self._memory(v) for i in pattern.writes]
+        space = Buffer(like.scratch.shape, "uint8", self.device) if like.scratch else None
+        call = Call("kernel", like.kernel, like.args, reads, writes, self.device, node.name, like.inplace, space)
+        call.op, call.like = like.op, like
+        self.calls.append(call)
+
+    def _memory(self, v: Any) -> Any:
         if not isinstance(v, Value):
             return v
         found = self.buffers.get(v)
@@ -258,6 +331,14 @@ class Emit:
         return f"{self.node.op.name}({self.node.name})" if self.node and self.node.op else "program"
 
 
+def _kind_of(node: Node) -> Any:
+    """What nodes that are lowered alike have in common; None when there is no telling."""
+    values = node.inputs + node.outputs
+    if len(set(values)) < len(values):
+        return None  # a value comes twice: which of the two an operand is cannot be seen
+    return node.op, node.op.key(node.params), node.device, tuple([(v.shape, v.dtype) for v in values])
+
+
 def lower(graph: Graph, keeps: bool = False) -> Lowered:
     """The calls of a graph. `keeps`: of a program that runs again and again on arrays that seldom change."""
     emit = Emit(graph.train, keeps)
@@ -271,7 +352,9 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
         _deliver(value, ("out", i), emit)
     _update_all(graph.early_updates, emit)
     mark = len(emit.calls)
-    _lower_nodes(topological(_backward_order(graph), graph.forward_nodes), emit)
+    _lower_nodes(
+        topological(_backward_order(graph), graph.forward_nodes) if graph.updates else graph.backward_nodes, emit
+    )
     for name, value in graph.gradients.items():
         _deliver(value, ("grad", name), emit, graph.arguments[name].node.device)
     _update_all(graph.updates, emit)
@@ -300,8 +383,7 @@ def _backward_order(graph: Graph) -> list[Value]:
 def _lower_nodes(nodes: Sequence[Node], emit: Emit) -> None:
     for node in nodes:
         if node.op is not None:
-            emit.turn_to(node)
-            node.op.lower(node.params, node, emit)
+            emit.lower(node)
     emit.turn_to(None)
 
 

@@ -8,6 +8,7 @@ overlaps nothing that is alive at the same time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from .. import _core
 from ..graph import Device
@@ -25,11 +26,12 @@ class Plan:
     unshared_bytes: int = 0  # what the same buffers would take without sharing memory
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Block:
     """Buffers that hand one piece of memory on to each other."""
 
     nbytes: int
+    aligned: int
     first: int
     last: int
     device: Device
@@ -38,28 +40,29 @@ class _Block:
 
 def plan(lowered: Lowered) -> Plan:
     blocks = _lifetimes(lowered.calls)
-    result = Plan(unshared_bytes=sum(_aligned(b.nbytes) for b in blocks.values()))
+    result = Plan(unshared_bytes=sum([b.aligned for b in blocks.values()]))
     _join_in_place(lowered.calls, blocks)
-    unique = {id(b): b for b in blocks.values()}.values()
+    unique = list(dict.fromkeys(blocks.values()))  # in the order in which their lives begin
     for device in {b.device for b in unique}:
         result.arenas[device] = _pack([b for b in unique if b.device == device], result.offsets)
     return result
 
 
-def _roots(buffers) -> list[Buffer]:
-    roots = [b if b.parent is None else b.root()[0] for b in buffers if b is not None]
-    return [root for root in roots if root.bound is None]
-
-
 def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
     blocks: dict[Buffer, _Block] = {}
     for i, call in enumerate(calls):
-        for root in _roots(call.operands()):
+        for buffer in call.operands():
+            if buffer is None:
+                continue
+            root = buffer if buffer.parent is None else buffer.root()[0]
+            if root.bound is not None:
+                continue
             block = blocks.get(root)
-            if block is not None:
-                block.last = i
+            if block is None:
+                aligned = max(ALIGNMENT, -(-root.nbytes // ALIGNMENT) * ALIGNMENT)
+                blocks[root] = _Block(root.nbytes, aligned, i, i, root.device, [root])
             else:
-                blocks[root] = _Block(root.nbytes, i, i, root.device, [root])
+                block.last = i
     return blocks
 
 
@@ -70,7 +73,7 @@ def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
         out = call.writes[0].root()[0]
         if out.bound is not None or blocks[out].first != i or call.writes[0].nbytes != out.nbytes:
             continue
-        others = [r for j, b in enumerate(call.reads) if j not in call.inplace and b is not None for r in _roots([b])]
+        others = [b.root()[0] for j, b in enumerate(call.reads) if j not in call.inplace and b is not None]
         for j in call.inplace:
             source = call.reads[j]
             assert source is not None  # operators name inputs they have
@@ -93,13 +96,9 @@ def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
 
 
 def _pack(blocks: list[_Block], offsets: dict[Buffer, int]) -> int:
-    ordered = sorted(blocks, key=lambda b: (-b.nbytes, b.first))
-    places, size = _core.pack([(_aligned(b.nbytes), b.first, b.last) for b in ordered])
+    ordered = sorted(blocks, key=attrgetter("nbytes"), reverse=True)  # of one size, those first that begin first
+    places, size = _core.pack([(b.aligned, b.first, b.last) for b in ordered])
     for block, at in zip(ordered, places, strict=True):
         for member in block.members:
             offsets[member] = at
     return size
-
-
-def _aligned(nbytes: int) -> int:
-    return max(ALIGNMENT, (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter, namedtuple
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
 from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
-from ..op import Op
+from ..op import Memo, Op
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "softrelu": 4, "softsign": 5}
@@ -32,18 +33,22 @@ class Riding(Op, abstract=True):
     def input_names(self, p: Any) -> tuple[str, ...]:
         return (*p.host.op.input_names(p.host.params), *(("residual",) if p.residual else ()))
 
+    def key(self, p: Any) -> Any:
+        return p.host.op, p.host.op.key(p.host.params), p.residual, p.activation
+
     def title(self, p: Any) -> str:
         return p.host.op.title(p.host.params) + "+elemwise_add" * bool(p.residual) + "+Activation" * (p.activation != 0)
 
     def lower(self, p: Any, node: Node, emit: Any) -> None:
         count = len(p.host.inputs)
         host = with_inputs(p.host, node.inputs[:count])
-        emit.buffers[host.outputs[0]] = emit.buffer(node.outputs[0])
+        host.outputs = node.outputs
         host.op.lower(host.params, host, emit)
         call = emit.calls[-1]
         call.args["activation"] = p.activation
         if p.residual:
-            call.reads[RESIDUAL] = emit.buffer(node.inputs[count])
+            residual = node.inputs[count]
+            call.reads[RESIDUAL] = emit.buffers.get(residual) or emit.buffer(residual)
             call.inplace = (RESIDUAL,)
 
 
@@ -51,8 +56,7 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    uses: Counter[Value] = Counter(graph.roots())
-    uses.update(v for node in graph.nodes() for v in node.inputs)
+    uses = Counter(chain(graph.roots(), *[node.inputs for node in graph.nodes()]))
     # Values that a rewritten node stands for are used as often as those they replace.
     alone = {v for v, count in uses.items() if count == 1}
     forward = set(graph.forward_nodes)
@@ -60,23 +64,25 @@ def ride(graph: Graph) -> Graph:
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
-        is_forward = node in forward
+        activation = _activation(node)
+        if not activation and not _is_sum(node):
+            return None
         carriers = [
             new
             for old, new in zip(node.inputs, inputs, strict=True)
-            if old in alone
-            and _carries(new.node)
-            and (old.node in forward) == is_forward
+            if _carries(new.node)
+            and old in alone
+            and (old.node in forward) == (node in forward)
             and new.node.device == node.device
         ]
         if not carriers:
             return None
-        if activation := _activation(node):
+        if activation:
             host = carriers[0].node
             free = host.op is not RIDING or host.params.activation == 0
             return [_with_riders(carriers[0], None, activation, node)] if free else None
         empty = [c for c in carriers if c.node.op is not RIDING]
-        return [_chain(node, inputs, empty)] if empty and _is_sum(node) else None
+        return [_chain(node, inputs, empty)] if empty else None
 
     return rewrite(graph, change)
 
@@ -102,9 +108,8 @@ def _with_riders(value: Value, residual: Value | None, activation: int, node: No
 
 def _chain(node: Node, inputs: Sequence[Value], carriers: list[Value]) -> Value:
     """A sum: what cannot carry is added up first, then every carrier adds itself to it."""
-    rest = list(inputs)
-    for carrier in carriers:
-        rest.remove(carrier)
+    riding = set(carriers)
+    rest = [v for v in inputs if v not in riding]
     if rest:
         with made_for(node):
             total = rest[0] if len(rest) == 1 else apply("add_n", rest)
@@ -115,20 +120,25 @@ def _chain(node: Node, inputs: Sequence[Value], carriers: list[Value]) -> Value:
     return total
 
 
-def _written(node: Node) -> tuple[Tape, Operand]:
-    tape = Tape(len(node.inputs))
-    where = [Operand("input", i) for i in range(len(node.inputs))]
-    return tape, node.op.write(node.params, tape, *where)
+# What elementwise operators do, told by the functions on their tapes: it follows from operator and parameters.
+_functions = Memo()
+
+
+def _applied(node: Node) -> list[int]:
+    """The opcodes of the functions that make the node's output of its inputs alone; none if it has constants, too."""
+    key = (node.op, node.op.key(node.params), len(node.inputs))
+    found = _functions.get(key)
+    if found is None:
+        tape = Tape(len(node.inputs))
+        node.op.write(node.params, tape, *[Operand("input", i) for i in range(len(node.inputs))])
+        found = _functions.keep(key, [] if tape.constants else [code for code, _ in tape.instructions])
+    return found
 
 
 def _activation(node: Node) -> int:
     """The number of the activation that the node applies to its only input; 0 when it does something else."""
-    if len(node.inputs) != 1:
-        return 0
-    tape, _ = _written(node)
-    if len(tape.instructions) != 1 or tape.constants:
-        return 0
-    return _activation_opcodes().get(tape.instructions[0][0], 0)
+    functions = _applied(node) if len(node.inputs) == 1 else ()
+    return _activation_opcodes().get(functions[0], 0) if len(functions) == 1 else 0
 
 
 @cache
@@ -138,10 +148,7 @@ def _activation_opcodes() -> dict[int, int]:
 
 def _is_sum(node: Node) -> bool:
     """Whether the node adds up all its inputs, each once, and all of one shape."""
-    if len(node.inputs) < 2 or any(v.shape != node.outputs[0].shape for v in node.inputs):
+    count, out = len(node.inputs), node.outputs[0]
+    if count < 2 or _applied(node) != [opcodes()["add"][0]] * (count - 1) or len(set(node.inputs)) < count:
         return False
-    if len(set(node.inputs)) != len(node.inputs) or any(v.dtype != node.outputs[0].dtype for v in node.inputs):
-        return False
-    tape, _ = _written(node)
-    add = opcodes()["add"][0]
-    return len(tape.instructions) == len(node.inputs) - 1 and all(code == add for code, _ in tape.instructions)
+    return all(v.shape == out.shape and v.dtype == out.dtype for v in node.inputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..elementwise import Elementwise
-from ..graph import Graph, Node, rewrite, with_inputs
+from ..graph import Graph, Node, rewrite
 
 
 def share(graph: Graph) -> Graph:
@@ -19,11 +19,9 @@ def share(graph: Graph) -> Graph:
     def change(node, inputs):
         if not isinstance(node.op, Elementwise) or node.op.random:
             return None
-        types = tuple((v.shape, v.dtype) for v in node.outputs)
-        key = (node.op, node.params, inputs, types, node.device, node in forward)
-        first = known.get(key)
-        if first is None:
-            first = known[key] = node if inputs == node.inputs else with_inputs(node, inputs)
-        return first.outputs
+        types = tuple([(v.shape, v.dtype) for v in node.outputs])
+        key = (node.op, node.op.key(node.params), inputs, types, node.device, node in forward)
+        first = known.setdefault(key, node)
+        return None if first is node else first.outputs
 
     return rewrite(graph, change)

@@ -16,16 +16,17 @@ TRANSFORM = {2: 17, 4: 27}
 WINDOW = {2: 500, 4: 1200}
 READ_ONCE_FOR = 16
 CACHE = 1 << 20
+CONVOLUTIONS = {last.CONV, last.DATA_GRADIENT, last.WEIGHT_GRADIENT}
 
 
 def winograd(graph: Graph, largest: int, keeps: bool) -> Graph:
     """`keeps`: transformed weights last from run to run."""
     sizes = [tile for tile in (2, 4) if tile <= (min(largest, 2) if graph.train else largest)]
-    if not sizes:
+    if not sizes or graph.operators.isdisjoint(CONVOLUTIONS):
         return graph
 
     def change(node: Node, inputs):
-        if node.op not in (last.CONV, last.DATA_GRADIENT, last.WEIGHT_GRADIENT):
+        if node.op not in CONVOLUTIONS:
             return None
         tile = min((0, *sizes), key=lambda size: _work(node, size, keeps))
         if tile == 0:
