@@ -48,6 +48,7 @@ class Op:
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
     takes_riders: ClassVar[bool] = False  # its last call is a kernel with bias, residual and activation
+    takes_gate: ClassVar[bool] = False  # ... which may have a gate where the residual is
     steered: ClassVar[
         tuple[str, ...]
     ] = ()  # numbers that change from call to call (learning rates), used in arithmetic

@@ -6,6 +6,7 @@ import pytest
 import minimx as mx
 from minimx.compile import Options
 from minimx.executor import Executor
+from minimx.passes.ride import GATE
 
 
 def conv(x, name, filters=32, kernel=3, **params):
@@ -59,7 +60,13 @@ def users_own(x):
     return conv(mx.sym.transpose(y, axes=(0, 3, 1, 2)), "c2", 16)
 
 
-NETWORKS = [inception, split, with_strangers, sums, users_own]
+def relus(x):
+    """A gate behind one convolution, and one behind the sum of two."""
+    y = relu(conv(relu(conv(x, "c0")), "c1"))
+    return conv(y, "c2", 48) + conv(y, "c3", 48, 1)
+
+
+NETWORKS = [inception, split, with_strangers, sums, users_own, relus]
 
 
 def bind(network, data=(2, 3, 24, 20), grad_req="write", **options):
@@ -117,6 +124,16 @@ def test_winograd_where_it_pays(largest, train):
     for name, want in plain.items():
         atol = 1e-5 * np.abs(want).max()
         np.testing.assert_allclose(moved[name], want, rtol=1e-3, atol=atol, err_msg=name)
+
+
+def test_gradients_of_relu_and_sums_ride():
+    """What is left is the gradient of the second relu, whose sum rides already."""
+    executor = bind(relus, (2, 3, 12, 12), winograd=0)
+    executor.forward(is_train=True)
+    calls = [c for c in executor._programs[True].lowered.calls if c.kernel.startswith("conv_last_data_gradient")]
+    riders = [(c.args["activation"], c.reads[3] is not None) for c in calls]
+    assert sorted(riders) == [(GATE, True), (0, False), (0, False), (0, True)]
+    assert kernels(executor, True).count("ewise") == 1
 
 
 def test_channels_move_once_at_the_beginning():

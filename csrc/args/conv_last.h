@@ -15,12 +15,12 @@ namespace minimx {
 // conv_last_weights          w, packed          in the order in which the forward kernel reads them
 // conv_last_turned           w, packed          in that of the data gradient
 // conv_last_forward          x, packed, bias, residual, scale, y, scratch
-// conv_last_data_gradient    dy, packed, dx, scratch
+// conv_last_data_gradient    dy, packed, bias, residual, scale, dx, scratch     the riders being those of dx
 // conv_last_weight_gradient  x, dy, dw, scratch
 //
 // bias, residual and scale may be null: no scale is a scale of one, and a scale comes with a bias. The residual may be
-// y. The order of packed weights is the kernels' own business; there are Π kernel · channels · filters of them, with
-// the filters (turned: the channels) rounded up to a multiple of 16.
+// y, or a gate (epilogue.h) if that is the activation. The order of packed weights is the kernels' own business; there
+// are Π kernel · channels · filters of them, with the filters (turned: the channels) rounded up to a multiple of 16.
 //
 // `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
 //   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)
@@ -36,7 +36,7 @@ namespace minimx {
 // conv_winograd_weights        w, transformed, scratch
 // conv_winograd_turned         w, transformed, scratch     those of the data gradient
 // conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
-// conv_winograd_data_gradient  dy, transformed, dx, scratch
+// conv_winograd_data_gradient  dy, transformed, bias, residual, scale, dx, scratch
 //
 // conv_winograd_weight_gradient  x, dy, dw, scratch        tiles of 2 only
 //

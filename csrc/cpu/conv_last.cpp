@@ -198,6 +198,7 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
         ends.bias = riders.bias ? riders.bias + filter : nullptr;
         ends.scale = riders.scale ? riders.scale + filter : nullptr;
         ends.relu = riders.activation == kRelu;
+        ends.gate = riders.activation == kGate;
         ends.last = static_cast<int>(panels.last);
         for (int64_t i = 0; i < box.rows; ++i) {
           const TapRows taps = tap_rows(s.row, box.row + i);
@@ -222,28 +223,36 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
 }
 
 template <class T>
+Riders<T> riders_of(const ConvLastArgs& a, void* const* buffers) {
+  return {static_cast<const T*>(buffers[2]), static_cast<const T*>(buffers[3]), static_cast<const T*>(buffers[4]),
+          a.activation};
+}
+
+template <class T>
 void conv_last_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  const Riders<T> riders{static_cast<const T*>(buffers[2]), static_cast<const T*>(buffers[3]),
-                         static_cast<const T*>(buffers[4]), a.activation};
-  sweep(forward_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), riders,
-        static_cast<T*>(buffers[5]), static_cast<T*>(buffers[6]), a.scratch, context);
+  sweep(forward_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]),
+        riders_of<T>(a, buffers), static_cast<T*>(buffers[5]), static_cast<T*>(buffers[6]), a.scratch, context);
 }
 
 template <class T>
 void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
   const T* packed = static_cast<const T*>(buffers[1]);
-  T* const dx = static_cast<T*>(buffers[2]);
-  if (a.kernel[0] < a.stride[0] || a.kernel[1] < a.stride[1]) {  // some pixels are not reached
+  const Riders<T> riders = riders_of<T>(a, buffers);
+  T* const dx = static_cast<T*>(buffers[5]);
+  const T* const rest = a.activation == kGate ? nullptr : riders.residual;
+  if ((a.kernel[0] < a.stride[0] || a.kernel[1] < a.stride[1]) && rest != dx) {  // some pixels are not reached
     const int64_t size = a.batch * a.in[0] * a.in[1] * a.channels, tasks = 4 * static_cast<int64_t>(context.threads);
     parallel(context, size > kWorthATask ? tasks : 1, [&](int64_t task, int) {
       const int64_t n = size > kWorthATask ? tasks : 1, lo = begin_of(task, size, n);
-      clear_run(dx + lo, begin_of(task + 1, size, n) - lo);
+      if (rest)
+        copy_run(dx + lo, rest + lo, begin_of(task + 1, size, n) - lo);
+      else
+        clear_run(dx + lo, begin_of(task + 1, size, n) - lo);
     });
   }
   each_class(a, [&](const Sweep& s) {
     if (s.terms())
-      sweep(s, static_cast<const T*>(buffers[0]), packed, Riders<T>{}, dx, static_cast<T*>(buffers[3]), a.scratch,
-            context);
+      sweep(s, static_cast<const T*>(buffers[0]), packed, riders, dx, static_cast<T*>(buffers[6]), a.scratch, context);
     packed += s.terms() * Panels<T>(s.width).vectors * kLanes<T>;
   });
 }

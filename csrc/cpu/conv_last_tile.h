@@ -1,6 +1,7 @@
 // The innermost loop of channels-last convolution: a row of pixels by a few vectors of filters, held in registers while
 // taps and channels run.
 #pragma once
+#include "gate.h"
 #include "simd.h"
 
 namespace minimx {
@@ -44,6 +45,7 @@ template <class T>
 struct LastEnds {
   T* y;
   const T* residual;  // laid out like y, or null
+  bool gate;          // the residual is one
   int64_t pixel;      // elements between pixels of y
   const T* scale;     // one per filter, or null; comes with a bias
   const T* bias;      // one per filter, or null
@@ -91,7 +93,12 @@ void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const 
       for (int i = 0; i < Pixels; ++i) sum[i][v] += bias;
     }
   }
-  if (ends.residual)
+  if (ends.residual && ends.gate)
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixels; ++i)
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = gated(take(ends.residual + i * ends.pixel, v), sum[i][v]);
+  else if (ends.residual)
 #pragma GCC unroll 16
     for (int i = 0; i < Pixels; ++i)
 #pragma GCC unroll 16

@@ -130,7 +130,10 @@ void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v
       const Vec<T> bias = take(d.bias + v * L);
       each([&](Vec<T>& sum, int64_t) { sum += bias; });
     }
-    if (d.residual) each([&](Vec<T>& sum, int64_t to) { sum += take(d.residual + to); });
+    if (d.residual && d.activation == kGate)
+      each([&](Vec<T>& sum, int64_t to) { sum = gated(take(d.residual + to), sum); });
+    else if (d.residual)
+      each([&](Vec<T>& sum, int64_t to) { sum += take(d.residual + to); });
     if (d.relu) each([&](Vec<T>& sum, int64_t) { sum = sum < 0 ? Vec<T>{} : sum; });  // keeps NaN
     if (n == L)
       each([&](const Vec<T>& sum, int64_t to) { store(d.y + to, sum); });
@@ -217,16 +220,7 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
 }
 
 template <class T>
-void winograd_by(int64_t tile, const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch,
-                 int64_t scratch_size, const Context& context) {
-  if (tile == 2)
-    winograd<T, 2>(s, x, weights, d, scratch, scratch_size, context);
-  else
-    winograd<T, 4>(s, x, weights, d, scratch, scratch_size, context);
-}
-
-template <class T>
-void conv_winograd_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+void winograd_by_tile(const Sweep& s, const ConvLastArgs& a, void* const* buffers, const Context& context) {
   Delivery<T> d{};
   d.bias = static_cast<const T*>(buffers[2]);
   d.residual = static_cast<const T*>(buffers[3]);
@@ -234,16 +228,22 @@ void conv_winograd_forward(const ConvLastArgs& a, void* const* buffers, const Co
   d.y = static_cast<T*>(buffers[5]);
   d.relu = a.activation == kRelu;
   d.activation = a.activation;
-  winograd_by(a.tile, forward_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), d,
-              static_cast<T*>(buffers[6]), a.scratch, context);
+  const T *const x = static_cast<const T*>(buffers[0]), *const weights = static_cast<const T*>(buffers[1]);
+  T* const scratch = static_cast<T*>(buffers[6]);
+  if (a.tile == 2)
+    winograd<T, 2>(s, x, weights, d, scratch, a.scratch, context);
+  else
+    winograd<T, 4>(s, x, weights, d, scratch, a.scratch, context);
+}
+
+template <class T>
+void conv_winograd_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  winograd_by_tile<T>(forward_sweep(a), a, buffers, context);
 }
 
 template <class T>
 void conv_winograd_data_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  Delivery<T> d{};
-  d.y = static_cast<T*>(buffers[2]);
-  winograd_by(a.tile, gradient_sweep(a), static_cast<const T*>(buffers[0]), static_cast<const T*>(buffers[1]), d,
-              static_cast<T*>(buffers[3]), a.scratch, context);
+  winograd_by_tile<T>(gradient_sweep(a), a, buffers, context);
 }
 
 }  // namespace

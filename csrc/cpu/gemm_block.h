@@ -21,7 +21,7 @@ struct Product {
   int64_t ldc;
   const T* column_bias;
   const T* row_bias;
-  const T* residual;
+  const T* residual;  // or the gate, if that is the activation
   int64_t activation;
 };
 
@@ -77,7 +77,7 @@ inline void dots(const Product<T>& t, int64_t i0, int64_t j0) {
       T x = fold<L / 2>(sum[i][j], Lanes<L>{})[0];
       if (t.column_bias) x += t.column_bias[j0 + j];
       if (t.row_bias) x += t.row_bias[i0 + i];
-      if (t.residual) x += t.residual[at];
+      if (t.residual) x = t.activation == kGate ? (t.residual[at] > 0 ? T(1) : T(0)) * x : x + t.residual[at];
       t.c[at] = t.activation == kRelu && x < 0 ? 0 : x;
     }
 }
@@ -161,7 +161,9 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
           for (int64_t ir = 0; ir < bands.count; ++ir) {
             const int64_t at = bands.begin(ir), rows = bands.begin(ir + 1) - at, i = i0 + at;
             ends.c = t.c + i * t.ldc + j;
-            ends.from = !first ? ends.c : t.residual ? t.residual + i * t.ldc + j : nullptr;
+            const T* const residual = t.residual ? t.residual + i * t.ldc + j : nullptr;
+            ends.gate = final && t.activation == kGate ? residual : nullptr;
+            ends.from = !first ? ends.c : t.activation == kGate ? nullptr : residual;
             ends.row_bias = first && t.row_bias ? t.row_bias + i : nullptr;
             const T* a = pack_a ? packed_a + at * deep : t.a + i * t.a_row + p0 * t.a_k;
             const int64_t a_stride = pack_a ? rows : by_k ? t.a_k : t.a_row;

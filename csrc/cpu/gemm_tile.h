@@ -1,6 +1,7 @@
 // The innermost loop of a matrix product: one tile of C held in registers while k runs.
 #pragma once
 #include "../args/epilogue.h"
+#include "gate.h"
 #include "simd.h"
 
 namespace minimx {
@@ -33,6 +34,7 @@ struct TileEnds {
   const T* from;         // laid out like c, or null
   const T* column_bias;  // one entry per column, or null
   const T* row_bias;     // one entry per row, or null
+  const T* gate;         // laid out like c, or null; comes with the last terms
   int64_t relu;
   int last;  // columns in the last vector when that is a partial one
 };
@@ -88,6 +90,11 @@ void tile(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
     b += b_stride;
   }
 
+  if (ends.gate)
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 16
+      for (int v = 0; v < Vectors; ++v) sum[i][v] = gated(take(ends.gate + i * ends.ldc, v), sum[i][v]);
   if (ends.relu)
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i)

@@ -30,9 +30,9 @@ struct Recurrence {
   Recurrence(const RnnArgs& a, int64_t gates, T* scratch)
       : batch(a.batch),
         hidden(a.hidden),
-        vectors(pieces(a.hidden, L)),
+        vectors(ceil_div(a.hidden, L)),
         gates(gates),
-        panels(pieces(a.hidden, L), kTileVectors),
+        panels(ceil_div(a.hidden, L), kTileVectors),
         packed(scratch) {}
 
   Panel panel(int64_t i) const { return {panels.begin(i), panels.begin(i + 1) - panels.begin(i)}; }
@@ -82,8 +82,8 @@ struct Recurrence {
   void step(const Context& context, const Body& body) const {
     const int64_t work = batch * hidden * gates * hidden;
     const int64_t wanted = work < 2 * kTaskWork ? 1 : lesser(work / kTaskWork, 6 * context.threads);
-    const int64_t splits = context.threads == 1 ? 1 : lesser(pieces(wanted, panels.count), pieces(batch, 8));
-    const Cuts rows(batch, pieces(batch, splits));
+    const int64_t splits = context.threads == 1 ? 1 : lesser(ceil_div(wanted, panels.count), ceil_div(batch, 8));
+    const Cuts rows(batch, ceil_div(batch, splits));
     const int64_t units = panels.count * rows.count, tasks = context.threads == 1 ? 1 : lesser(wanted, units);
     parallel(context, tasks, [&](int64_t task, int) {
       for (int64_t u = task * units / tasks; u < (task + 1) * units / tasks; ++u)

@@ -25,7 +25,7 @@ struct Product {
   __device__ void finish(int64_t q, int64_t row, int64_t column, T sum) const {
     const int64_t at = q * batch_c + row * ldc + column;
     if (bias_axis) sum += bias[bias_axis == 1 ? column : row];
-    if (residual) sum += residual[at];
+    if (residual) sum = activation == kGate ? T(residual[at] > 0) * sum : sum + residual[at];
     c[at] = activate(sum, activation);
   }
 };

@@ -108,7 +108,7 @@ class ConvLast(_Convolving, abstract=True):
     """The convolution itself."""
 
     name = "_conv_last"
-    takes_riders = True
+    takes_riders = takes_gate = True
     out = Shape()
     bias = Bool()
     scaled = Bool()
@@ -143,6 +143,7 @@ class ConvLast(_Convolving, abstract=True):
 class ConvLastDataGradient(_Convolving, abstract=True):
     name = "_conv_last_data_gradient"
     inputs = ("grad", "weight")
+    takes_riders = takes_gate = True
     shape = Shape()
 
     def output_shapes(self, p, ins):
@@ -162,7 +163,7 @@ class ConvLastDataGradient(_Convolving, abstract=True):
             "conv_winograd_data_gradient" if p.tile else "conv_last_data_gradient",
             out.dtype,
             args,
-            [grad, weight],
+            [grad, weight, None, None, None],
             [out],
             scratch=elements * ITEM_SIZES[out.dtype],
         )

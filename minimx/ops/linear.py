@@ -84,7 +84,7 @@ class Gemm(Op):
     their shapes are. What matrix products and their gradients are made of."""
 
     name = "_gemm"
-    takes_riders = True
+    takes_riders = takes_gate = True
     inputs = ("lhs", "rhs")
     m = Int(min=0, doc="rows of the product")
     n = Int(min=0, doc="columns of the product")
@@ -115,7 +115,7 @@ class FullyConnected(Op):
     """A linear layer: data times the transposed weight, plus the bias. The weight is (num_hidden, inputs)."""
 
     name = "FullyConnected"
-    takes_riders = True
+    takes_riders = takes_gate = True
     inputs = ("data", "weight", "bias")
     num_hidden = Int(min=1, doc="number of outputs per sample")
     no_bias = Bool(False, doc="leaves the bias out")

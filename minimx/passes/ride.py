@@ -2,7 +2,8 @@
 
 Kernels that take riders (csrc/args/epilogue.h) compute activation(sum + bias + residual) while the sum is still in registers.
 An elementwise node rides when it is the only reader of such a kernel's output and does nothing else than apply one of the
-known activations, or add up values of one shape. In a sum of several products each adds to what the one before has left.
+known activations, or add up values of one shape, or let through what arrives where another value is above zero: a gate, the
+gradient of relu. In a sum of several products each adds to what the one before has left.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..op import Memo, Op
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "softrelu": 4, "softsign": 5}
+GATE = -1
 RESIDUAL = 3  # where a call with riders takes the residual: a, b, bias, residual
 
 RidingParams = namedtuple("RidingParams", "host residual activation")
@@ -37,7 +39,12 @@ class Riding(Op, abstract=True):
         return p.host.op, p.host.op.key(p.host.params), p.residual, p.activation
 
     def title(self, p: Any) -> str:
-        return p.host.op.title(p.host.params) + "+elemwise_add" * bool(p.residual) + "+Activation" * (p.activation != 0)
+        return (
+            p.host.op.title(p.host.params)
+            + "+elemwise_add" * bool(p.residual)
+            + "+Activation" * (p.activation > 0)
+            + "+gate" * (p.activation == GATE)
+        )
 
     def lower(self, p: Any, node: Node, emit: Any) -> None:
         count = len(p.host.inputs)
@@ -49,7 +56,7 @@ class Riding(Op, abstract=True):
         if p.residual:
             residual = node.inputs[count]
             call.reads[RESIDUAL] = emit.buffers.get(residual) or emit.buffer(residual)
-            call.inplace = (RESIDUAL,)
+            call.inplace = () if p.activation == GATE else (RESIDUAL,)
 
 
 RIDING = Riding()
@@ -64,13 +71,14 @@ def ride(graph: Graph) -> Graph:
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
             return None
-        activation = _activation(node)
-        if not activation and not _is_sum(node):
+        activation, gate = _activation(node), _gate(node)
+        if not activation and gate is None and not _is_sum(node):
             return None
         carriers = [
             new
-            for old, new in zip(node.inputs, inputs, strict=True)
-            if _carries(new.node)
+            for i, (old, new) in enumerate(zip(node.inputs, inputs, strict=True))
+            if i != gate
+            and _carries(new.node)
             and old in alone
             and (old.node in forward) == (node in forward)
             and new.node.device == node.device
@@ -82,6 +90,9 @@ def ride(graph: Graph) -> Graph:
             free = host.op is not RIDING or host.params.activation == 0
             return [_with_riders(carriers[0], None, activation, node)] if free else None
         empty = [c for c in carriers if c.node.op is not RIDING]
+        if gate is not None:
+            takes = bool(empty) and empty[0].node.op.takes_gate
+            return [_with_riders(empty[0], inputs[gate].node.inputs[0], GATE, node)] if takes else None
         return [_chain(node, inputs, empty)] if empty else None
 
     return rewrite(graph, change)
@@ -144,6 +155,20 @@ def _activation(node: Node) -> int:
 @cache
 def _activation_opcodes() -> dict[int, int]:
     return {opcodes()[name][0]: number for name, number in ACTIVATIONS.items()}
+
+
+def _gate(node: Node) -> int | None:
+    """Which of the node's two inputs says where a value is above zero, if all that the node does is to multiply by it."""
+    if len(node.inputs) != 2 or _applied(node) != [opcodes()["mul"][0]]:
+        return None
+    out = node.outputs[0]
+    for i, value in enumerate(node.inputs):
+        asked = value.node
+        if asked.op is not None and asked.op.name == "_greater_scalar" and asked.params.scalar == 0:
+            of = asked.inputs[0]
+            if all((v.shape, v.dtype) == (out.shape, out.dtype) for v in (of, *node.inputs)):
+                return i
+    return None
 
 
 def _is_sum(node: Node) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from kernels.test_conv import ACTIVATIONS, RELU, Reference, check, out_size, rng, threads  # noqa: F401
 from minimx import _core
 from minimx.ops import last
+from minimx.passes.ride import GATE
 
 # batch, channels, filters, groups, in, kernel, stride, dilate, pad
 CASES = [
@@ -107,7 +108,7 @@ def three(r, x, w, dy, workers, extra):
         "conv_last_data_gradient",
         r,
         least(r, "data", workers) + more,
-        [to_last(dy), packed(r, w, turned=True)],
+        [to_last(dy), packed(r, w, turned=True), None, None, None],
         (r.batch, *r.size, r.channels),
     )
     dw = run(
@@ -188,6 +189,25 @@ def test_riders(case, activation, riders, rng):  # noqa: F811
         operands = [to_last(x), packed(r, w), *given, target, scratch]
         _core.run_kernel("conv_last_forward.float32", args(r, elements, activation), operands)
         np.testing.assert_array_equal(target, y)  # in place
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("case", [CASES[2], CASES[4], CASES[5], CASES[10], CASES[13]], ids=str)
+def test_riders_of_data_gradients(case, gate, rng):  # noqa: F811
+    """Also where a stride leaves pixels out."""
+    r = Reference(case)
+    dy, w, residual = (rng.standard_normal(s).astype(np.float32) for s in (r.y_shape, r.w_shape, r.x_shape))
+    want = r.data_gradient(dy, w)
+    want = want * (residual > 0) if gate else want + residual
+    elements = least(r, "data", _core.thread_count()) + (1 << 18)
+    shape, activation = (r.batch, *r.size, r.channels), GATE if gate else 0
+    operands = [to_last(dy), packed(r, w, turned=True), None, to_last(residual), None]
+    dx = run("conv_last_data_gradient", r, elements, operands, shape, activation)
+    check(to_first(dx), want, r.filters * int(np.prod(r.kernel)))
+    if not gate:
+        target, scratch = operands[3], np.full(elements, np.nan, np.float32)
+        _core.run_kernel("conv_last_data_gradient.float32", args(r, elements), [*operands, target, scratch])
+        np.testing.assert_array_equal(target, dx)  # in place
 
 
 def test_relu_keeps_nan(rng):  # noqa: F811
@@ -276,8 +296,11 @@ def test_winograd(case, dtype, tile, tiles, threads, rng):  # noqa: F811
     y = by_winograd(r, tile, dtype, [to_last(x), *riders], w, False, threads, tiles, RELU)
     column = (slice(None), None, None)
     check(y, np.maximum(r.forward(x, w) * scale[column] + bias[column] + dy, 0), terms)
-    dx = by_winograd(r, tile, dtype, [to_last(dy)], w, True, threads, tiles)
-    check(dx, r.data_gradient(dy, w), r.filters * 9 * {2: 1, 4: 100}[tile])
+    terms = r.filters * 9 * {2: 1, 4: 100}[tile]
+    dx = by_winograd(r, tile, dtype, [to_last(dy), None, None, None], w, True, threads, tiles)
+    check(dx, r.data_gradient(dy, w), terms)
+    dx = by_winograd(r, tile, dtype, [to_last(dy), None, to_last(x), None], w, True, threads, tiles, GATE)
+    check(dx, r.data_gradient(dy, w) * (x > 0), terms)
 
 
 @pytest.mark.parametrize("tile", [2, 4])

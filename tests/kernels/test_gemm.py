@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minimx import _core
+from minimx.passes.ride import GATE
 
 TRANSPOSITIONS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 ACTIVATIONS = {
@@ -119,6 +120,16 @@ def test_riders(m, n, k, bias_axis, activation, dtype):
         into = residual.copy()  # the residual may be c itself
         gemm(a, b, trans_a, trans_b, bias, bias_axis, into, activation, into)
         check(into, ACTIVATIONS[activation](exact + residual), k, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m,n,k", [(37, 45, 300), (3, 70, 9), (50, 1, 64), (300, 300, 600), (5, 4, 0)])
+def test_gate(m, n, k, dtype):
+    rng = np.random.default_rng(m)
+    for trans_a, trans_b in TRANSPOSITIONS:
+        a, b, exact = operands(rng, m, n, k, trans_a, trans_b, dtype)
+        bias, gate = rng.standard_normal(n).astype(dtype), rng.standard_normal((m, n)).astype(dtype)
+        check(gemm(a, b, trans_a, trans_b, bias, 1, gate, GATE), (exact + bias) * (gate > 0), k, dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
