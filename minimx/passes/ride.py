@@ -15,6 +15,7 @@ from typing import Any
 from ..elementwise import Elementwise, Operand, Tape, opcodes
 from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
 from ..op import Op
+from .lower import multiplies
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "softrelu": 4, "softsign": 5}
@@ -58,7 +59,7 @@ def ride(graph: Graph) -> Graph:
     forward = set(graph.forward_nodes)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
-        if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
+        if not isinstance(node.op, Elementwise) or not multiplies(node.outputs[0].dtype, node.device):
             return None
         is_forward = node in forward
         carriers = [
@@ -82,7 +83,7 @@ def ride(graph: Graph) -> Graph:
 
 
 def _carries(node: Node) -> bool:
-    return node.op is RIDING or (node.op is not None and node.op.takes_riders)
+    return node.op is RIDING or (node.op is not None and node.outputs[0].dtype in node.op.takes_riders)
 
 
 def _with_riders(value: Value, residual: Value | None, activation: int, node: Node) -> Value:
