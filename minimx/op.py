@@ -47,7 +47,7 @@ class Op:
     random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
-    takes_riders: ClassVar[tuple[str, ...]] = ()  # dtypes whose last call is a kernel with bias, residual and activation
+    takes_riders: ClassVar[tuple[str, ...]] = ()  # dtypes in which its last call has bias, residual and activation
     steered: ClassVar[
         tuple[str, ...]
     ] = ()  # numbers that change from call to call (learning rates), used in arithmetic

@@ -13,7 +13,9 @@ from minimx import _core
 
 ROOT = Path(__file__).parent.parent
 OBJECTS = [
-    path for level in ("baseline", "avx2", "avx512", "wide", "neon") for path in (ROOT / "build").rglob(f"*.{level}.o")
+    path
+    for level in ("baseline", "avx2", "avx512", "avx512bf16", "wide", "neon")
+    for path in (ROOT / "build").rglob(f"*.{level}.o")
 ]
 
 

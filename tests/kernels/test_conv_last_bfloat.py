@@ -13,7 +13,9 @@ from minimx import _core
 from minimx.ndarray.convert import from_bfloat16
 from minimx.ops import last
 
-pytestmark = pytest.mark.skipif(not OFFERED, reason="this machine does not multiply bfloat16, and MINIMX_BF16 is not set")
+pytestmark = pytest.mark.skipif(
+    not OFFERED, reason="this machine does not multiply bfloat16, and MINIMX_BF16 is not set"
+)
 
 
 def least(r, backward, workers):

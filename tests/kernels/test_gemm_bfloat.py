@@ -14,7 +14,9 @@ from minimx.ndarray.convert import from_bfloat16, to_bfloat16
 from minimx.ops.linear import gemm_scratch
 
 OFFERED = _core.device("cpu", 0).has_kernel("gemm.bfloat16")
-pytestmark = pytest.mark.skipif(not OFFERED, reason="this machine does not multiply bfloat16, and MINIMX_BF16 is not set")
+pytestmark = pytest.mark.skipif(
+    not OFFERED, reason="this machine does not multiply bfloat16, and MINIMX_BF16 is not set"
+)
 
 
 def short(values):
