@@ -13,7 +13,7 @@ from ..graph import Node, Value, apply_op
 from ..op import Op, product
 from ..params import Bool, Int, Shape
 from ..passes.lower import multiplies
-from .linear import EXACT
+from .linear import EXACT, emit_gemm
 
 # Elements of input that a thread works on at once: a quarter of a large second-level cache.
 BOX = 128 * 1024
@@ -198,6 +198,11 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
 
     def lower(self, p, node, emit):
         (data, grad), (out,) = node.inputs, node.outputs
+        if out.dtype == "bfloat16" and data.shape[:3] == grad.shape[:3] and p.kernel == (1, 1) and not any(p.pad):
+            # Pairs of pixels: a product of matrices. Other windows are summed up in float32.
+            sizes = {"m": grad.shape[3], "n": data.shape[3], "k": product(data.shape[:3])}
+            emit_gemm(emit, grad, data, out, transpose_a=True, **sizes)
+            return
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
         if p.tile:
             tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
