@@ -21,7 +21,7 @@ from minimx.precision import lowered
 
 HERE = Path(__file__).parent
 LEVELS = ("baseline", "avx2", "wide", "avx512", "avx512bf16")
-KERNELS = ("kernels/test_gemm_bfloat.py", "kernels/test_conv_last_bfloat.py", "test_bfloat.py")
+KERNELS = tuple(f"kernels/test_{name}_bfloat.py" for name in ("gemm", "conv_last", "stored"))
 offered = pytest.mark.skipif(
     not _core.device("cpu", 0).has_kernel("gemm.bfloat16"), reason="runs in a process with MINIMX_BF16=1"
 )
@@ -38,7 +38,9 @@ def run(command, **environment):
 def test_every_level(level):
     if run(["-c", "from minimx import _core; _core.device('cpu', 0)"], MINIMX_ISA=level).returncode:
         pytest.skip("this build or this machine has no such level")
-    done = run(["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *KERNELS], MINIMX_ISA=level, MINIMX_BF16="1")
+    done = run(
+        ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *KERNELS, __file__], MINIMX_ISA=level, MINIMX_BF16="1"
+    )
     assert done.returncode == 0, f"level {level}:\n{done.stdout[-4000:]}"
 
 

@@ -59,6 +59,16 @@ inline uint32_t load_pair(const BFloat16* p) {
   return pair;
 }
 
+// What numbers are computed in, by what they are stored as.
+template <class S>
+struct ComputedIn {
+  using type = S;
+};
+template <>
+struct ComputedIn<BFloat16> {
+  using type = float;
+};
+
 // Pairs of neighbours in two rows, one above the other.
 inline Pairs interleaved(Bfloats above, Bfloats below) {
   return __builtin_convertvector(above, Pairs) | __builtin_convertvector(below, Pairs) << 16;

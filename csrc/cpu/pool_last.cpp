@@ -39,15 +39,6 @@ void put(T* p, Vec<T> v, int lanes) {
   else
     store(p, v);
 }
-// What numbers are computed in, by what they are stored as.
-template <class S>
-struct ComputedIn {
-  using type = S;
-};
-template <>
-struct ComputedIn<BFloat16> {
-  using type = float;
-};
 template <class T, bool Part>
 Vec<T> take(const BFloat16* p, int lanes) {
   return widened(load_bfloat<Bfloats>(p, Part ? lanes : kLanes<T>));
