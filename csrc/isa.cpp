@@ -101,8 +101,8 @@ const Level& chosen_level() {
   return level;
 }
 
-// Kernels that multiply bfloat16 are offered where that is twice as fast as float32. MINIMX_BF16=1 offers them
-// anywhere, which is how they are tested, and 0 nowhere; without them everything is converted to float32 and back.
+// Kernels that multiply bfloat16 are offered where there is an instruction for it. MINIMX_BF16=1 offers them anywhere,
+// which is how they are tested, and 0 nowhere; without them everything is converted to float32 and back.
 bool offers_bfloat() {
   const char* wanted = std::getenv("MINIMX_BF16");
   return wanted && *wanted ? *wanted != '0' : chosen_level().multiplies_pairs;

@@ -30,6 +30,14 @@ def test_kernel_objects_share_nothing():
         assert ".init_array" not in sections and ".ctors" not in sections, path.name
 
 
+@pytest.mark.skipif(not OBJECTS or not shutil.which("objdump"), reason="needs object files, and objdump")
+def test_one_level_multiplies_pairs_by_an_instruction():
+    for path in OBJECTS:
+        if path.stem.startswith(("gemm_bfloat", "conv_last_bfloat")):
+            code = subprocess.run(["objdump", "-d", str(path)], capture_output=True, text=True, check=True).stdout
+            assert ("vdpbf16ps" in code) == ("avx512bf16" in path.name), path.name
+
+
 CROSS = shutil.which("aarch64-linux-gnu-g++")
 
 

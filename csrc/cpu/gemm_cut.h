@@ -34,7 +34,7 @@ P columns_of(P t, int64_t begin, int64_t end) {
 
 // c^T = B^T·A^T, for one column: a row is what the tiles like. One row packs next to nothing, so that the scratch asked
 // for the product as it was suffices.
-inline bool is_better_turned(const GemmArgs& g) { return g.n == 1 && g.ldc == 1 && g.trans_a; }
+inline bool is_better_turned(const GemmArgs& g) { return g.n == 1 && g.ldc == 1 && g.trans_a && g.lda != 1; }
 template <class P>
 P turned(const P& t) {
   return {t.n,     t.m, t.k, t.b,        t.b_column,    t.b_k,      t.a,         t.a_k,

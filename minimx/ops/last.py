@@ -64,7 +64,7 @@ def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> d
     }
 
 
-def depth(images: Value) -> int:
+def depth_of(images: Value) -> int:
     """What a sweep over images counts in a pixel: channels, or pairs of them."""
     channels = images.shape[3]
     return (channels + 1) // 2 if images.dtype == "bfloat16" else channels
@@ -146,7 +146,7 @@ class ConvLast(_Convolving, abstract=True):
             elements = winograd_scratch(emit.threads, p.tile, data.shape[3])
         else:
             columns = data.shape[2] + 2 * p.pad[1]
-            elements = sweep_scratch(emit.threads, rows, columns, depth(data), product(p.kernel), data.shape[1] + rows)
+            elements = sweep_scratch(emit.threads, rows, columns, depth_of(data), product(p.kernel), data.shape[1] + rows)
         if out.dtype == "bfloat16":
             rest = [emit.cast(v, "float32") for v in rest]
         bias, scale = [*rest, None, None][:2]
@@ -176,7 +176,7 @@ class ConvLastDataGradient(_Convolving, abstract=True):
         if p.tile:
             elements = winograd_scratch(emit.threads, p.tile, grad.shape[3])
         else:
-            elements = sweep_scratch(emit.threads, rows, columns, depth(grad), product(p.kernel), whole)
+            elements = sweep_scratch(emit.threads, rows, columns, depth_of(grad), product(p.kernel), whole)
         args = geometry(p, out.shape, grad.shape, elements)
         emit(
             "conv_winograd_data_gradient" if p.tile else "conv_last_data_gradient",
