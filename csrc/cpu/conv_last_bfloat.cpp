@@ -18,7 +18,7 @@ constexpr int64_t kWorthATask = 1 << 18;
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
-// Calls body(sweep, channels) for every class of a data gradient.
+// Calls body(sweep) for every class of a data gradient.
 template <class Body>
 void each_class(const ConvLastArgs& a, const Body& body) {
   for (int64_t i = 0; i < a.stride[0]; ++i)
