@@ -25,6 +25,8 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": [], "avx2": AVX2, "avx512": AVX512} if X86 else {"neon": []}
+# Levels that differ from another one in the families named *_bfloat alone, which are all that is compiled for them.
+BFLOAT_LEVELS = {"avx512bf16": ("avx512", [*AVX512, "-mavx512bf16"])} if X86 else {}
 if X86 and os.environ.get("MINIMX_WIDE"):
     # The 64-byte code paths on 32-byte registers: tests AVX-512's logic on machines without it.
     LEVELS["wide"] = [*AVX2, "-DMINIMX_VECTOR_BYTES=64", "-Wno-psabi"]
@@ -77,8 +79,10 @@ class Build(build_ext):
             if source.stem == "gpu" and not EMULATE:
                 flags = [*flags, "-DMINIMX_NO_EMULATION"]
             jobs.append((source, work / f"{source.stem}.o", flags))
+        levels = list(LEVELS.items())
+        added = [(level, isa) for level, (_, isa) in BFLOAT_LEVELS.items()]
         for family in families:
-            for level, isa in LEVELS.items():
+            for level, isa in [*levels, *(added if family.endswith("_bfloat") else [])]:
                 flags = [*common, *KERNEL, *FAMILY.get(family, []), *isa, f"-DMINIMX_LEVEL={level}"]
                 jobs.append((SOURCES / "cpu" / f"{family}.cpp", work / f"{family}.{level}.o", flags))
         if EMULATE:
@@ -118,9 +122,14 @@ class Build(build_ext):
             os.replace(target.with_suffix(".tmp"), target)
 
     def write_families(self, path: Path, prefix: str, families: list[str]) -> None:
-        text = f"#define MINIMX_{prefix}FAMILIES(F) " + " ".join(f"F({f})" for f in families) + "\n"
+        def define(name: str, entries: list[str]) -> str:
+            return f"#define MINIMX_{prefix}{name} {' '.join(entries)}\n"
+
+        text = define("FAMILIES(F)", [f"F({f})" for f in families if not f.endswith("_bfloat")])
         if not prefix:
-            text += "#define MINIMX_LEVELS(L) " + " ".join(f"L({name})" for name in LEVELS) + "\n"
+            text += define("BFLOAT_FAMILIES(F)", [f"F({f})" for f in families if f.endswith("_bfloat")])
+            text += define("LEVELS(L)", [f"L({name})" for name in LEVELS])
+            text += define("BFLOAT_LEVELS(L)", [f"L({name}, {base})" for name, (base, _) in BFLOAT_LEVELS.items()])
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)

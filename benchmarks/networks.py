@@ -4,11 +4,13 @@
     python benchmarks/networks.py --profile --net inception_bn --mode infer --batch 1
 
 Contenders get the same symbol file and the same weights; translations of the symbol for PyTorch, JAX and ONNX Runtime are in
-with_*.py. First results are compared. --profile lists the calls of minimx's program with their times.
+with_*.py. First results are compared. --profile lists the calls of minimx's program with their times. --bfloat16 measures
+minimx in bfloat16 beside minimx in float32: `networks.py --bfloat16 [--only resnet50]`.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
@@ -21,6 +23,8 @@ import harness
 from harness import Row
 
 import minimx as mx
+from minimx import _core
+from minimx.precision import lowered
 
 models = mx.models
 
@@ -55,6 +59,8 @@ TABLE = (
     ("resnet50", "infer", 32),
     ("resnet50", "train", 16),
 )
+# What --bfloat16 measures.
+SHORT_TABLE = tuple(entry for entry in TABLE if entry[0] in ("inception_bn", "resnet50"))
 
 
 def forward_flops(net: Any, shapes: dict[str, tuple[int, ...]]) -> float:
@@ -86,11 +92,11 @@ def every_shape(net: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple
     return dict(zip(names, arguments + states, strict=True))
 
 
-def row(folder: Path, name: str, mode: str, batch: int) -> Row:
+def row(folder: Path, name: str, mode: str, batch: int, precision: str = "float32") -> Row:
     make, shape = NETS[name]
     net = make()
-    file = folder / f"{name}-symbol.json"
-    net.save(str(file))
+    file = folder / f"{name}-{precision}-symbol.json"
+    lowered(net, precision).save(str(file), remove_amp_cast=False)
     shapes: dict[str, tuple[int, ...]] = {"data": (batch, *shape)}
     flops = forward_flops(net, shapes)
     work = {"kind": mode, "symbol": str(file), "shapes": every_shape(net, shapes)}
@@ -104,6 +110,39 @@ def row(folder: Path, name: str, mode: str, batch: int) -> Row:
 
 def rows(folder: Path) -> list[Row]:
     return [row(folder, *entry) for entry in TABLE]
+
+
+# ---- bfloat16 beside float32 --------------------------------------------------------------------------------------------
+
+
+def compare_precisions(todo: Any, seconds: float, rounds: int) -> None:
+    """Prints images per second in both precisions, which take turns, the ratio of their medians, and how far
+    the first probabilities are apart."""
+    import with_minimx
+
+    device = _core.device("cpu", 0)
+    own = "of its own" if device.has_kernel("gemm.bfloat16") else "missing: bfloat16 is computed in float32"
+    print(f"level {_core.cpu_level()}, {_core.thread_count()} threads; kernels for bfloat16 {own}")
+    print(f"{'':34}{'float32':>10}{'bfloat16':>10}{'ratio':>8}{'apart':>10}")
+    for name, mode, batch in todo:
+        runs = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for precision in ("float32", "bfloat16"):
+                entry = row(Path(folder), name, mode, batch, precision)
+                work = dict(entry.work)
+                runs[precision] = getattr(with_minimx, work.pop("kind"))(**work)
+        speeds: dict[str, list[float]] = defaultdict(list)
+        for _ in range(rounds):
+            for precision, run in runs.items():
+                run(1)
+                count, start = 0, time.perf_counter()
+                while count == 0 or time.perf_counter() - start < seconds:
+                    run(1)
+                    count += 1
+                speeds[precision].append(count * batch / (time.perf_counter() - start))
+        wide, short = (statistics.median(speeds[precision]) for precision in runs)
+        apart = max(abs(a - b) for a, b in zip(*(run.check for run in runs.values()), strict=True))
+        print(f"{entry.name:34}{wide:10.1f}{short:10.1f}{short / wide:8.2f}{apart:10.1e}", flush=True)
 
 
 # ---- where the time of a program goes ---------------------------------------------------------------------------------
@@ -185,6 +224,7 @@ def profile(name: str, mode: str, batch: int, seconds: float, lines: int) -> Non
 def main() -> None:
     parser = harness.parser(__doc__)
     parser.add_argument("--profile", action="store_true", help="times of the calls of minimx's program")
+    parser.add_argument("--bfloat16", action="store_true", help="minimx in bfloat16 beside minimx in float32")
     parser.add_argument("--net", choices=NETS, help="a network beside the table")
     parser.add_argument("--mode", choices=("train", "infer"), default="infer")
     parser.add_argument("--batch", type=int, default=1)
@@ -194,6 +234,10 @@ def main() -> None:
         if not options.net:
             sys.exit("--profile needs --net")
         return profile(options.net, options.mode, options.batch, options.seconds, options.lines)
+    if options.bfloat16:
+        entries = ((options.net, options.mode, options.batch),) if options.net else SHORT_TABLE
+        wanted = [e for e in entries if not options.only or e[0] in options.only.split(",")]
+        return compare_precisions(wanted, options.seconds, options.rounds)
     with tempfile.TemporaryDirectory() as folder:
         todo = [row(Path(folder), options.net, options.mode, options.batch)] if options.net else rows(Path(folder))
         results = harness.measure(todo, options)

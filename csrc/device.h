@@ -73,6 +73,6 @@ struct Device {
 
 Device& device(const std::string& type, int id);  // throws std::invalid_argument when there is none
 int device_count(const std::string& type);
-const char* cpu_level();  // "baseline", "avx2", "avx512", "wide" or "neon"
+const char* cpu_level();  // "baseline", "avx2", "avx512", "avx512bf16", "wide" or "neon"
 
 }  // namespace minimx

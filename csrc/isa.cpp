@@ -13,34 +13,52 @@
 
 // The build names the kernel families (one per file in csrc/cpu) and the levels it compiled:
 //   MINIMX_FAMILIES(F)  F(gemm) F(ewise) ...      MINIMX_LEVELS(L)  L(baseline) L(avx2) ...
+// and the families that multiply bfloat16, with levels that have only these, and everything else from another level:
+//   MINIMX_BFLOAT_FAMILIES(F)  F(gemm_bfloat) ...  MINIMX_BFLOAT_LEVELS(L)  L(avx512bf16, avx512)
 #include "families.inc"
 
 namespace minimx {
 
 #define DECLARE_FAMILY(family) extern const KernelTable family##_kernels;
-#define DECLARE_LEVEL(level)      \
-  namespace level {               \
-  MINIMX_FAMILIES(DECLARE_FAMILY) \
+#define DECLARE_LEVEL(level)             \
+  namespace level {                      \
+  MINIMX_FAMILIES(DECLARE_FAMILY)        \
+  MINIMX_BFLOAT_FAMILIES(DECLARE_FAMILY) \
+  }
+#define DECLARE_BFLOAT_LEVEL(level, base) \
+  namespace level {                       \
+  MINIMX_BFLOAT_FAMILIES(DECLARE_FAMILY)  \
   }
 MINIMX_LEVELS(DECLARE_LEVEL)
+MINIMX_BFLOAT_LEVELS(DECLARE_BFLOAT_LEVEL)
 
 namespace {
 
 struct Level {
   const char* name;
-  std::vector<const KernelTable*> tables;
+  std::vector<const KernelTable*> tables, bfloat;
+  bool multiplies_pairs;  // of bfloat16, in one instruction
 };
 
 const std::vector<Level>& levels() {
 #define ADDRESS(family) &family##_kernels,
   static const std::vector<Level> all = [] {
     std::vector<Level> list;
-#define ADD_LEVEL(level)                                  \
-  {                                                       \
-    using namespace level;                                \
-    list.push_back({#level, {MINIMX_FAMILIES(ADDRESS)}}); \
+#define ADD_LEVEL(level)                                                                            \
+  {                                                                                                 \
+    using namespace level;                                                                          \
+    list.push_back({#level, {MINIMX_FAMILIES(ADDRESS)}, {MINIMX_BFLOAT_FAMILIES(ADDRESS)}, false}); \
+  }
+#define ADD_BFLOAT_LEVEL(level, base)                                          \
+  {                                                                            \
+    std::vector<const KernelTable*> tables;                                    \
+    for (const Level& l : list)                                                \
+      if (l.name == std::string(#base)) tables = l.tables;                     \
+    using namespace level;                                                     \
+    list.push_back({#level, tables, {MINIMX_BFLOAT_FAMILIES(ADDRESS)}, true}); \
   }
     MINIMX_LEVELS(ADD_LEVEL)
+    MINIMX_BFLOAT_LEVELS(ADD_BFLOAT_LEVEL)
     return list;
   }();
   return all;
@@ -52,9 +70,10 @@ bool machine_runs(const std::string& level) {
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   if (level == "avx2" || level == "wide") return avx2;
-  if (level == "avx512")
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (level == "avx512") return avx512;
+  if (level == "avx512bf16") return avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
   return false;
 }
@@ -80,6 +99,13 @@ const Level& chosen_level() {
     return *best;
   }();
   return level;
+}
+
+// Kernels that multiply bfloat16 are offered where there is an instruction for it. MINIMX_BF16=1 offers them anywhere,
+// which is how they are tested, and 0 nowhere; without them everything is converted to float32 and back.
+bool offers_bfloat() {
+  const char* wanted = std::getenv("MINIMX_BF16");
+  return wanted && *wanted ? *wanted != '0' : chosen_level().multiplies_pairs;
 }
 
 constexpr size_t kHugePage = size_t{2} << 20;
@@ -130,7 +156,9 @@ Device& device(const std::string& type, int id) {
   if (type == "cpu") {
     const Context context{thread_count(), run_parallel, nullptr};
     slot.reset(new Device{type, id, cpu_driver, {}, context, Pool(cpu_driver, nullptr)});
-    add_tables(*slot, chosen_level().tables.data(), chosen_level().tables.size());
+    const Level& level = chosen_level();
+    add_tables(*slot, level.tables.data(), level.tables.size());
+    if (offers_bfloat()) add_tables(*slot, level.bfloat.data(), level.bfloat.size());
   } else if (type == "gpu" && id >= 0 && id < gpu().devices) {
     const Context context{1, run_parallel, gpu().make_stream(id)};
     slot.reset(new Device{type, id, *gpu().driver, {}, context, Pool(*gpu().driver, context.stream)});

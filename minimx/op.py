@@ -47,8 +47,8 @@ class Op:
     random: ClassVar[bool] = False  # draws random numbers: two equal calls differ
     early_updates: ClassVar[bool] = False  # `updates` happen with the forward pass, not with the backward pass
     mutates: ClassVar[tuple[str, ...]] = ()  # inputs that `updates` writes, besides aux
-    takes_riders: ClassVar[bool] = False  # its last call is a kernel with bias, residual and activation
-    takes_gate: ClassVar[bool] = False  # ... which may have a gate where the residual is
+    takes_riders: ClassVar[tuple[str, ...]] = ()  # dtypes in which its last call has bias, residual and activation
+    takes_gate: ClassVar[tuple[str, ...]] = ()  # ... or a gate where the residual is
     steered: ClassVar[
         tuple[str, ...]
     ] = ()  # numbers that change from call to call (learning rates), used in arithmetic

@@ -1,4 +1,5 @@
-"""Training with short floats: products and convolutions get 16 bits, everything else stays in float32.
+"""Training with short floats: products and convolutions get 16 bits, and so does what lies between them where that is
+harmless; everything else stays in float32.
 
 `lowered` rewrites a symbol: casts in front of the layers that gain from it and behind them where others follow. Parameters
 stay what they are, so that updates are those of float32. For float16, whose smallest numbers are not small, gradients are
@@ -24,6 +25,9 @@ LOSS_SCALE = "_loss_scale"  # the argument that holds the scale
 NARROW = frozenset(
     {"Convolution", "Deconvolution", "FullyConnected", "dot", "batch_dot", "_linalg_gemm", "_linalg_gemm2"}
 )
+# Layers whose data stay in bfloat16, which holds whatever float32 does, while parameters and statistics are float32. float16
+# does not reach far enough for that.
+NORMALIZING = frozenset({"BatchNorm", "_contrib_BatchNormWithReLU"})
 # What only moves numbers or makes each from one or two others goes on in the dtype that arrives.
 EITHER = frozenset(
     {
@@ -136,7 +140,10 @@ def _with_casts(heads: list[Head], dtype: str) -> list[Head]:
             return None
         short = [head in narrow for head in inputs]
         low = node.op.name in NARROW or (node.op.name in EITHER and all(short) and bool(short))
-        if low:
+        data_low = dtype == "bfloat16" and node.op.name in NORMALIZING and short[0]
+        if data_low:
+            inputs = (inputs[0], *(cast(head, "float32") for head in inputs[1:]))
+        elif low:
             inputs = tuple(cast(head, dtype) for head in inputs)
         elif any(short):
             inputs = tuple(cast(head, "float32") for head in inputs)
@@ -144,8 +151,7 @@ def _with_casts(heads: list[Head], dtype: str) -> list[Head]:
             return None
         made = SymbolNode(node.op, node.name, node.attrs, node.params, inputs)
         outputs = [(made, i) for i in range(made.output_count)]
-        if low:
-            narrow.update(outputs)
+        narrow.update(outputs if low else outputs[:1] if data_low else ())
         return outputs
 
     done = rebuild(heads, change)

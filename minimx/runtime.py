@@ -37,7 +37,7 @@ def feature_list() -> list[Feature]:
     """What is on depends on this machine as well: the instruction set in use, the devices found."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     level = _core.cpu_level()
-    vector = {"baseline": 0, "avx2": 2, "wide": 2, "avx512": 3}.get(level, 0)
+    vector = {"baseline": 0, "avx2": 2, "wide": 2, "avx512": 3, "avx512bf16": 3}.get(level, 0)
     enabled = {
         "CUDA": num_gpus() > 0,
         "CUDNN": False,

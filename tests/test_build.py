@@ -13,7 +13,9 @@ from minimx import _core
 
 ROOT = Path(__file__).parent.parent
 OBJECTS = [
-    path for level in ("baseline", "avx2", "avx512", "wide", "neon") for path in (ROOT / "build").rglob(f"*.{level}.o")
+    path
+    for level in ("baseline", "avx2", "avx512", "avx512bf16", "wide", "neon")
+    for path in (ROOT / "build").rglob(f"*.{level}.o")
 ]
 
 
@@ -26,6 +28,14 @@ def test_kernel_objects_share_nothing():
         assert not shared, f"{path.name}: {shared[:3]}"
         sections = subprocess.run(["objdump", "-h", str(path)], capture_output=True, text=True, check=True).stdout
         assert ".init_array" not in sections and ".ctors" not in sections, path.name
+
+
+@pytest.mark.skipif(not OBJECTS or not shutil.which("objdump"), reason="needs object files, and objdump")
+def test_one_level_multiplies_pairs_by_an_instruction():
+    for path in OBJECTS:
+        if path.stem.startswith(("gemm_bfloat", "conv_last_bfloat")):
+            code = subprocess.run(["objdump", "-d", str(path)], capture_output=True, text=True, check=True).stdout
+            assert ("vdpbf16ps" in code) == ("avx512bf16" in path.name), path.name
 
 
 CROSS = shutil.which("aarch64-linux-gnu-g++")

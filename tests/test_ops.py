@@ -250,7 +250,7 @@ def test_json_round_trip(case):
 def other_levels():
     """The levels this machine can run besides the one in use."""
     found = []
-    for level in ("baseline", "avx2", "avx512", "wide"):
+    for level in ("baseline", "avx2", "avx512", "avx512bf16", "wide"):
         code = "from minimx import _core; print(_core.cpu_level())"
         env = {**os.environ, "MINIMX_ISA": level}
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)

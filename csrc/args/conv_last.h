@@ -1,4 +1,4 @@
-// conv_last: convolution of (batch, height, width, channels) arrays, in float32 and float64.
+// conv_last: convolution of (batch, height, width, channels) arrays, in float32, float64 and bfloat16.
 #pragma once
 #include "../kernel.h"
 #include "epilogue.h"
@@ -29,6 +29,10 @@ namespace minimx {
 //                    512 if that is less) + (Π kernel · C or 256 if that is less) + 48) + 512); 8 parts where there
 //                    are 4096 pixels of output or more, and at most 2^17 sums, else 1
 // More than the least lets the kernels work on more rows at once.
+//
+// Of bfloat16 there are the first four, with bias and scale in float32. Two channels are one element of 4 bytes, in
+// packed weights and in scratch, and C and F are halved, rounded up, where they are summed up over. Weights may be
+// float32 (conv_last_weights.float32.bfloat16, and turned): packing rounds them.
 //
 // Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
 // outputs (2 or 4; other kernels ignore it):

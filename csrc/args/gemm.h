@@ -1,5 +1,5 @@
-// gemm: matrix products of float32 and float64, alone or in batches, with bias, residual and activation riding on the
-// store.
+// gemm: matrix products of float32, float64 and bfloat16, alone or in batches, with bias, residual and activation riding
+// on the store.
 #pragma once
 #include "../kernel.h"
 #include "epilogue.h"
@@ -18,6 +18,10 @@ namespace minimx {
 //
 // Scratch, in elements, for `threads` workers:
 //   threads * (min(k, 512) * (min(m, 256) + min(n, 2048) + 64) rounded up to a multiple of 64)
+//
+// bfloat16 is summed up in float32, where its bias comes from, too. Scratch, in elements of 4 bytes, with d for half of
+// k, rounded up, and at most 512:
+//   threads * (min(m, 240) * (d + 16 + min(n + 15, 1024)) + 32 * d rounded up to a multiple of 64)
 struct GemmArgs {
   int64_t batch;
   int64_t m;

@@ -1,4 +1,5 @@
-// norm_last: batch normalisation of (rows, channels) arrays, in float32 and float64.
+// norm_last: batch normalisation of (rows, channels) arrays, in float32 and float64; of bfloat16 with
+// parameters and statistics in float32.
 #pragma once
 #include "../kernel.h"
 

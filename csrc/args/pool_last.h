@@ -1,4 +1,5 @@
-// pool_last: reductions over windows of (batch, height, width, channels) arrays, in float32 and float64.
+// pool_last: reductions over windows of (batch, height, width, channels) arrays, in float32 and float64, forward in
+// bfloat16, too.
 #pragma once
 #include "../kernel.h"
 #include "pool.h"

@@ -46,11 +46,13 @@ inline uint16_t float_to_half(float x) {
 }
 
 inline float bfloat16_to_float(uint16_t x) { return float_of(static_cast<uint32_t>(x) << 16); }
-inline uint16_t float_to_bfloat16(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  return static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16 | 0x40u) : rounded);
+// The upper half of a float's bits, rounded to even. Bits are a number or a vector of them.
+template <class Bits>
+inline Bits bfloat16_bits(Bits bits) {
+  const Bits rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  return (bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded;
 }
+inline uint16_t float_to_bfloat16(float x) { return static_cast<uint16_t>(bfloat16_bits(bits_of(x))); }
 
 template <class T, class S>
 inline T from_stored(S x) {

@@ -10,7 +10,7 @@ namespace {
 
 // c = activation(A·B + bias + residual). Operands are given by strides, so that transposing is exchanging two numbers;
 // of each pair one is 1. c and residual have rows ldc apart and contiguous columns.
-template <class T>
+template <class T, class Bias = T>
 struct Product {
   int64_t m, n, k;
   const T* a;
@@ -19,8 +19,8 @@ struct Product {
   int64_t b_k, b_column;
   T* c;
   int64_t ldc;
-  const T* column_bias;
-  const T* row_bias;
+  const Bias* column_bias;
+  const Bias* row_bias;
   const T* residual;  // or the gate, if that is the activation
   int64_t activation;
 };
@@ -152,7 +152,7 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
           const int64_t b_stride = packed ? wide * L : t.b_k;
           const auto& tiles = by_k ? (partial ? kTiles<T, true, true> : kTiles<T, true, false>)
                                    : (partial ? kTiles<T, false, true> : kTiles<T, false, false>);
-          TileEnds<T> ends;
+          TileEnds<T> ends{};
           ends.ldc = t.ldc;
           ends.column_bias = first && t.column_bias ? t.column_bias + j : nullptr;
           ends.relu = final && t.activation == kRelu;
@@ -179,9 +179,9 @@ void multiply_blocked(const Product<T>& t, T* scratch) {
 
 // Whether the sum runs in vectors along k. A part of a product must be told what the whole is, or its sums would
 // differ.
-template <class T>
-bool is_thin(const Product<T>& t) {
-  return t.a_k == 1 && t.b_k == 1 && (t.m <= 8 || t.n <= kLanes<T>);
+template <class T, class Bias>
+bool is_thin(const Product<T, Bias>& t) {
+  return t.a_k == 1 && t.b_k == 1 && (t.m <= 8 || t.n <= kLanes<Bias>);
 }
 
 // Scratch: product_scratch(m, n, k) elements.

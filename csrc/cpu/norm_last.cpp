@@ -7,8 +7,8 @@
 
 #include <cmath>
 
+#include "bfloat.h"
 #include "cuts.h"
-#include "simd.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -66,11 +66,15 @@ struct Chunk {
     const T* p = row + c + v * kLanes<T>;
     return v + 1 < vectors || last == kLanes<T> ? load(p) : load_part(p, last);
   }
+  Vec<T> take(const BFloat16* row, int v) const {
+    return widened(load_bfloat<Bfloats>(row + c + v * kLanes<T>, v + 1 < vectors ? kLanes<T> : last));
+  }
   int64_t lanes() const { return (vectors - 1) * kLanes<T> + last; }
 };
 
-template <class T>
-void moments_of(const BatchNormLastArgs& a, const T* x, int64_t first, int64_t last, double* means, double* squares) {
+template <class S>
+void moments_of(const BatchNormLastArgs& a, const S* x, int64_t first, int64_t last, double* means, double* squares) {
+  using T = typename ComputedIn<S>::type;
   for (int64_t c = 0; c < a.channels; c += kWide * kLanes<T>) {
     const Chunk<T> chunk(c, a.channels);
     for (int64_t r0 = first; r0 < last; r0 += kBlock) {
@@ -100,11 +104,13 @@ void moments_of(const BatchNormLastArgs& a, const T* x, int64_t first, int64_t l
   }
 }
 
-template <class T>
+template <class S>
 void batch_norm_last(const BatchNormLastArgs& a, void* const* buffers, const Context& context) {
-  const T *x = static_cast<const T*>(buffers[0]), *gamma = static_cast<const T*>(buffers[1]);
-  const T* beta = static_cast<const T*>(buffers[2]);
-  T *y = static_cast<T*>(buffers[3]), *mean = static_cast<T*>(buffers[4]), *invstd = static_cast<T*>(buffers[5]);
+  using T = typename ComputedIn<S>::type;
+  const S* const x = static_cast<const S*>(buffers[0]);
+  const T *gamma = static_cast<const T*>(buffers[1]), *beta = static_cast<const T*>(buffers[2]);
+  S* const y = static_cast<S*>(buffers[3]);
+  T *mean = static_cast<T*>(buffers[4]), *invstd = static_cast<T*>(buffers[5]);
   const Scratch<T> scratch(a, buffers[6]);
   const int64_t rows = a.rows, work = rows * a.channels;
   in_pieces(context, a.parts, work, [&](int64_t lo, int64_t hi) {
@@ -129,19 +135,22 @@ void batch_norm_last(const BatchNormLastArgs& a, void* const* buffers, const Con
   }
   in_pieces(context, rows, work, [&](int64_t lo, int64_t hi) {
     for (int64_t r = lo; r < hi; ++r) {
-      const T* from = x + r * a.channels;
-      T* to = y + r * a.channels;
-      for (int64_t c = 0; c < a.channels; ++c) to[c] = (from[c] - mean[c]) * scale[c] + beta[c];
+      const S* from = x + r * a.channels;
+      S* to = y + r * a.channels;
+      for (int64_t c = 0; c < a.channels; ++c)
+        to[c] = Stored<S, T>::from((from_stored<T>(from[c]) - mean[c]) * scale[c] + beta[c]);
     }
   });
 }
 
-template <class T>
+template <class S>
 void batch_norm_last_backward(const BatchNormLastArgs& a, void* const* buffers, const Context& context) {
-  const T *dy = static_cast<const T*>(buffers[0]), *x = static_cast<const T*>(buffers[1]);
+  using T = typename ComputedIn<S>::type;
+  const S *dy = static_cast<const S*>(buffers[0]), *x = static_cast<const S*>(buffers[1]);
   const T *gamma = static_cast<const T*>(buffers[2]), *mean = static_cast<const T*>(buffers[3]);
   const T* invstd = static_cast<const T*>(buffers[4]);
-  T *dx = static_cast<T*>(buffers[5]), *dgamma = static_cast<T*>(buffers[6]), *dbeta = static_cast<T*>(buffers[7]);
+  S* const dx = static_cast<S*>(buffers[5]);
+  T *dgamma = static_cast<T*>(buffers[6]), *dbeta = static_cast<T*>(buffers[7]);
   const Scratch<T> scratch(a, buffers[8]);
   const int64_t rows = a.rows, work = 2 * rows * a.channels;
   in_pieces(context, a.parts, work, [&](int64_t lo, int64_t hi) {
@@ -183,9 +192,12 @@ void batch_norm_last_backward(const BatchNormLastArgs& a, void* const* buffers, 
   }
   in_pieces(context, rows, work, [&](int64_t lo, int64_t hi) {
     for (int64_t r = lo; r < hi; ++r) {
-      const T *g = dy + r * a.channels, *v = x + r * a.channels;
-      T* to = dx + r * a.channels;
-      for (int64_t c = 0; c < a.channels; ++c) to[c] = scale[c] * (g[c] - shift[c] - slope[c] * (v[c] - mean[c]));
+      const S *g = dy + r * a.channels, *v = x + r * a.channels;
+      S* to = dx + r * a.channels;
+      for (int64_t c = 0; c < a.channels; ++c) {
+        const T centred = from_stored<T>(v[c]) - mean[c];
+        to[c] = Stored<S, T>::from(scale[c] * (from_stored<T>(g[c]) - shift[c] - slope[c] * centred));
+      }
     }
   });
 }
@@ -196,5 +208,7 @@ void batch_norm_last_backward(const BatchNormLastArgs& a, void* const* buffers, 
 
 KERNELS(norm_last, KERNEL("batch_norm_last.float32", batch_norm_last<float>, BatchNormLastArgs),
         KERNEL("batch_norm_last.float64", batch_norm_last<double>, BatchNormLastArgs),
+        KERNEL("batch_norm_last.bfloat16", batch_norm_last<BFloat16>, BatchNormLastArgs),
         KERNEL("batch_norm_last_backward.float32", batch_norm_last_backward<float>, BatchNormLastArgs),
-        KERNEL("batch_norm_last_backward.float64", batch_norm_last_backward<double>, BatchNormLastArgs))
+        KERNEL("batch_norm_last_backward.float64", batch_norm_last_backward<double>, BatchNormLastArgs),
+        KERNEL("batch_norm_last_backward.bfloat16", batch_norm_last_backward<BFloat16>, BatchNormLastArgs))

@@ -1,6 +1,7 @@
 // pool_last: reductions over windows of channels-last images. Vectors lie along the channels.
 #include "../args/pool_last.h"
 
+#include "bfloat.h"
 #include "cuts.h"
 #include "simd.h"
 
@@ -36,6 +37,14 @@ void put(T* p, Vec<T> v, int lanes) {
   else
     store(p, v);
 }
+template <class T, bool Part>
+Vec<T> take(const BFloat16* p, int lanes) {
+  return widened(load_bfloat<Bfloats>(p, Part ? lanes : kLanes<T>));
+}
+template <class T, bool Part>
+void put(BFloat16* p, Vec<T> v, int lanes) {
+  store_bfloat(p, narrowed(v), Part ? lanes : kLanes<T>);
+}
 
 // A window's pixels in x or dx: `row` and `pixel` elements apart.
 struct Patch {
@@ -53,14 +62,14 @@ constexpr int64_t kWorthATask = 1 << 16;
 // Vectors that go through a window together: one alone would wait for each sum.
 constexpr int kWide = 4;
 
-template <class T, bool Max, int Vectors, bool Part>
-inline void reduce(const Patch& p, const T* x, Vec<T> scale, T* y, int lanes) {
+template <class T, class S, bool Max, int Vectors, bool Part>
+inline void reduce(const Patch& p, const S* x, Vec<T> scale, S* y, int lanes) {
   constexpr int L = kLanes<T>;
   Vec<T> result[Vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) result[v] = Max ? splat(kLowest<T>) : Vec<T>{};
   for (int64_t i = 0; i < p.rows; ++i) {
-    const T* from = x + i * p.row;
+    const S* from = x + i * p.row;
     for (int64_t j = 0; j < p.columns; ++j, from += p.pixel)
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
@@ -72,26 +81,27 @@ inline void reduce(const Patch& p, const T* x, Vec<T> scale, T* y, int lanes) {
   for (int v = 0; v < Vectors; ++v) put<T, Part>(y + v * L, Max ? result[v] : result[v] / scale, lanes);
 }
 
-// Channels c0..c1-1 of one row of output.
-template <class T, bool Max>
-void pool_row(const PoolLastArgs& a, const Window& h, const T* image, T* y, int64_t c0, int64_t c1) {
+// Channels c0..c1-1 of one row of output, computed in T and stored as S.
+template <class T, class S, bool Max>
+void pool_row(const PoolLastArgs& a, const Window& h, const S* image, S* y, int64_t c0, int64_t c1) {
   constexpr int L = kLanes<T>;
   for (int64_t o = 0; o < a.out[1]; ++o, y += a.channels) {
     const Window w = window(a, 1, o);
     const Patch p{h.hi - h.lo, w.hi - w.lo, a.in[1] * a.channels, a.channels};
-    const T* const x = image + h.lo * p.row + w.lo * p.pixel;
+    const S* const x = image + h.lo * p.row + w.lo * p.pixel;
     const Vec<T> count = splat(static_cast<T>(a.type == kPoolAvg ? h.counted * w.counted : 1));
     int64_t c = c0;
-    for (; c + kWide * L <= c1; c += kWide * L) reduce<T, Max, kWide, false>(p, x + c, count, y + c, L);
-    for (; c + L <= c1; c += L) reduce<T, Max, 1, false>(p, x + c, count, y + c, L);
-    if (c < c1) reduce<T, Max, 1, true>(p, x + c, count, y + c, static_cast<int>(c1 - c));
+    for (; c + kWide * L <= c1; c += kWide * L) reduce<T, S, Max, kWide, false>(p, x + c, count, y + c, L);
+    for (; c + L <= c1; c += L) reduce<T, S, Max, 1, false>(p, x + c, count, y + c, L);
+    if (c < c1) reduce<T, S, Max, 1, true>(p, x + c, count, y + c, static_cast<int>(c1 - c));
   }
 }
 
-template <class T>
+template <class S>
 void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Context& context) {
-  const T* const x = static_cast<const T*>(buffers[0]);
-  T* const y = static_cast<T*>(buffers[1]);
+  using T = typename ComputedIn<S>::type;
+  const S* const x = static_cast<const S*>(buffers[0]);
+  S* const y = static_cast<S*>(buffers[1]);
   if (a.batch * a.channels == 0) return;
   const int64_t rows = a.batch * a.out[0], apart = a.in[1] * a.channels;
   const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
@@ -103,12 +113,12 @@ void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Contex
       const int64_t row = unit / parts, part = unit % parts, blocks = (a.channels + 15) / 16;
       const int64_t c0 = blocks * part / parts * 16, c1 = lesser(a.channels, blocks * (part + 1) / parts * 16);
       const Window h = window(a, 0, row % a.out[0]);
-      const T* image = x + row / a.out[0] * a.in[0] * apart;
-      T* const to = y + row * a.out[1] * a.channels;
+      const S* image = x + row / a.out[0] * a.in[0] * apart;
+      S* const to = y + row * a.out[1] * a.channels;
       if (a.type == kPoolMax)
-        pool_row<T, true>(a, h, image, to, c0, c1);
+        pool_row<T, S, true>(a, h, image, to, c0, c1);
       else
-        pool_row<T, false>(a, h, image, to, c0, c1);
+        pool_row<T, S, false>(a, h, image, to, c0, c1);
     }
   });
 }
@@ -197,5 +207,6 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
 
 KERNELS(pool_last, KERNEL("pool_last_forward.float32", pool_last_forward<float>, PoolLastArgs),
         KERNEL("pool_last_forward.float64", pool_last_forward<double>, PoolLastArgs),
+        KERNEL("pool_last_forward.bfloat16", pool_last_forward<BFloat16>, PoolLastArgs),
         KERNEL("pool_last_backward.float32", pool_last_backward<float>, PoolLastArgs),
         KERNEL("pool_last_backward.float64", pool_last_backward<double>, PoolLastArgs))

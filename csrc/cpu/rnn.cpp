@@ -62,7 +62,7 @@ struct Recurrence {
   void multiply_rows(const T* a, int64_t deep, const T* b, const Panel& p, int64_t begin, int64_t end, T* c,
                      const T* from, const T* bias, int64_t ldc) const {
     const auto& tiles = partial(p) ? kTiles<T, false, true> : kTiles<T, false, false>;
-    TileEnds<T> ends;
+    TileEnds<T> ends{};
     ends.ldc = ldc;
     ends.column_bias = bias;
     ends.row_bias = nullptr;

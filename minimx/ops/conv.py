@@ -10,7 +10,7 @@ from ..graph import apply
 from ..op import Op, product, require, unify
 from ..params import Bool, Enum, Int, Shape
 from . import last
-from .linear import emit_gemm
+from .linear import EXACT, emit_gemm
 
 # Elements of scratch a thread is given when one slice of the output would do with less: half of a second-level cache.
 ENOUGH = 128 * 1024
@@ -144,7 +144,7 @@ class Convolution(_Padded):
     """Slides `num_filter` windows over the data and sums up what each sees, weighted: a cross-correlation in one to three
     dimensions, over all channels or within groups of them."""
 
-    takes_riders = True
+    takes_riders = EXACT
     in_last = staticmethod(last.convolution)
     no_bias = Bool(False, doc="leaves the bias out")
 
@@ -187,9 +187,12 @@ class ScaledConvolution(_Convolving):
     """A convolution whose filters are scaled and shifted: what one before an inference BatchNorm becomes."""
 
     name = "_scaled_convolution"
-    takes_riders = True
+    takes_riders = EXACT
     in_last = staticmethod(last.convolution)
     inputs = ("data", "weight", "shift", "scale")
+
+    def infer_types(self, p, ins, outs):
+        outs[0] = ins[0]  # those of a short float are scaled and shifted in float32
 
     def output_shapes(self, p, ins):
         data, weight = ins[:2]

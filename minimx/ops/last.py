@@ -12,6 +12,8 @@ from ..base import ITEM_SIZES
 from ..graph import Node, Value, apply_op
 from ..op import Op, product
 from ..params import Bool, Int, Shape
+from ..passes.lower import multiplies
+from .linear import EXACT, emit_gemm
 
 # Elements of input that a thread works on at once: a quarter of a large second-level cache.
 BOX = 128 * 1024
@@ -36,7 +38,12 @@ class _Windows(Op, abstract=True):
 
 
 class _Convolving(_Windows, abstract=True):
+    """Those of bfloat16 work on pairs of channels; their packed weights are pairs, their bias and scale float32."""
+
     tile = Int(0)  # of Winograd's way; 0 for the direct one
+
+    def infer_types(self, p, ins, outs):
+        outs[0] = ins[0]
 
 
 def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> dict[str, Any]:
@@ -57,8 +64,15 @@ def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> d
     }
 
 
+def depth_of(images: Value) -> int:
+    """What a sweep over images counts in a pixel: channels, or pairs of them."""
+    channels = images.shape[3]
+    return (channels + 1) // 2 if images.dtype == "bfloat16" else channels
+
+
 def sweep_scratch(threads: int, rows: int, columns: int, depth: int, taps: int, whole: int) -> int:
-    """Elements for boxes of an input that is `columns` wide: at least one row of output's, which sees `rows` of them."""
+    """Elements for boxes of an input that is `columns` wide: at least one row of output's, which sees `rows` of them.
+    Elements of bfloat16 are pairs of channels."""
     pixel = depth + 2 * WIDE
     runs = up(2 * -(-depth // 64) * taps) + 64
     return threads * up(runs + up(max(rows * columns * pixel, min(BOX, whole * columns * pixel))))
@@ -85,10 +99,15 @@ class PackedWeights(_Convolving, abstract=True):
     name = "_conv_last_weights"
     inputs = ("weight",)
     turned = Bool(False)
+    pairs = Bool(False)  # of bfloat16, whatever the weights are
+
+    def infer_types(self, p, ins, outs):
+        outs[0] = "bfloat16" if p.pairs else ins[0]
 
     def output_shapes(self, p, ins):
         (filters, channels, *kernel) = ins[0]
         rows, width = (filters, channels) if p.turned else (channels, filters)
+        rows = up(rows, 2) if p.pairs else rows
         return [((p.tile + 2) ** 2 * rows * up(width, WIDE) if p.tile else product(kernel) * rows * up(width, WIDE),)]
 
     def lower(self, p, node, emit):
@@ -100,7 +119,8 @@ class PackedWeights(_Convolving, abstract=True):
         scratch = 9 * up(filters, WIDE) * up(channels, WIDE) * ITEM_SIZES[out.dtype] if p.tile else 0
         kernel = ("conv_winograd_" if p.tile else "conv_last_") + ("turned" if p.turned else "weights")
         kept = emit.keep(weight, out)
-        emit(kernel, weight.dtype, args, [weight], [out], scratch=scratch)
+        dtype = weight.dtype if weight.dtype == out.dtype else f"{weight.dtype}.{out.dtype}"
+        emit(kernel, dtype, args, [weight], [out], scratch=scratch)
         emit.calls[-1].kept = kept
 
 
@@ -108,7 +128,8 @@ class ConvLast(_Convolving, abstract=True):
     """The convolution itself."""
 
     name = "_conv_last"
-    takes_riders = takes_gate = True
+    takes_riders = (*EXACT, "bfloat16")
+    takes_gate = EXACT
     out = Shape()
     bias = Bool()
     scaled = Bool()
@@ -127,8 +148,10 @@ class ConvLast(_Convolving, abstract=True):
         else:
             columns = data.shape[2] + 2 * p.pad[1]
             elements = sweep_scratch(
-                emit.threads, rows, columns, data.shape[3], product(p.kernel), data.shape[1] + rows
+                emit.threads, rows, columns, depth_of(data), product(p.kernel), data.shape[1] + rows
             )
+        if out.dtype == "bfloat16":
+            rest = [emit.cast(v, "float32") for v in rest]
         bias, scale = [*rest, None, None][:2]
         emit(
             "conv_winograd_forward" if p.tile else "conv_last_forward",
@@ -136,14 +159,14 @@ class ConvLast(_Convolving, abstract=True):
             geometry(p, data.shape, out.shape, elements),
             [data, weight, bias, None, scale],
             [out],
-            scratch=elements * ITEM_SIZES[out.dtype],
+            scratch=elements * max(4, ITEM_SIZES[out.dtype]),
         )
 
 
 class ConvLastDataGradient(_Convolving, abstract=True):
     name = "_conv_last_data_gradient"
     inputs = ("grad", "weight")
-    takes_riders = takes_gate = True
+    takes_riders = takes_gate = EXACT
     shape = Shape()
 
     def output_shapes(self, p, ins):
@@ -157,7 +180,7 @@ class ConvLastDataGradient(_Convolving, abstract=True):
         if p.tile:
             elements = winograd_scratch(emit.threads, p.tile, grad.shape[3])
         else:
-            elements = sweep_scratch(emit.threads, rows, columns, grad.shape[3], product(p.kernel), whole)
+            elements = sweep_scratch(emit.threads, rows, columns, depth_of(grad), product(p.kernel), whole)
         args = geometry(p, out.shape, grad.shape, elements)
         emit(
             "conv_winograd_data_gradient" if p.tile else "conv_last_data_gradient",
@@ -165,7 +188,7 @@ class ConvLastDataGradient(_Convolving, abstract=True):
             args,
             [grad, weight, None, None, None],
             [out],
-            scratch=elements * ITEM_SIZES[out.dtype],
+            scratch=elements * max(4, ITEM_SIZES[out.dtype]),
         )
 
 
@@ -179,6 +202,11 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
 
     def lower(self, p, node, emit):
         (data, grad), (out,) = node.inputs, node.outputs
+        if out.dtype == "bfloat16" and data.shape[:3] == grad.shape[:3] and p.kernel == (1, 1) and not any(p.pad):
+            # Pairs of pixels: a product of matrices. Other windows are summed up in float32.
+            sizes = {"m": grad.shape[3], "n": data.shape[3], "k": product(data.shape[:3])}
+            emit_gemm(emit, grad, data, out, transpose_a=True, **sizes)
+            return
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
         if p.tile:
             tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
@@ -195,7 +223,7 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
             args,
             [data, grad],
             [out],
-            scratch=elements * ITEM_SIZES[out.dtype],
+            scratch=elements * max(4, ITEM_SIZES[out.dtype]),
         )
 
 
@@ -259,7 +287,7 @@ def suits(node: Node) -> bool:
     """Whether this convolution, or gradient of one, is worth moving the channels for."""
     p = node.params
     data, filters = _sizes(node)
-    if len(p.kernel) != 2 or p.num_group != 1 or node.outputs[0].dtype not in ("float32", "float64"):
+    if len(p.kernel) != 2 or p.num_group != 1 or not multiplies(node.outputs[0].dtype, node.device):
         return False
     _, stride, dilate, pad = node.op.window(p)
     if max(stride) > 1 and max(dilate) > 1:
@@ -289,10 +317,18 @@ def moved(shape: Sequence[int]) -> tuple[int, ...]:
     return (shape[0], *shape[2:], shape[1])
 
 
+def _packed(weight: Value, plain: Any, turned: bool, window: dict[str, Any]) -> Value:
+    """Weights for a kernel. Those that were float32 before a cast are rounded while they are packed, once in inference."""
+    pairs, caster = weight.dtype == "bfloat16", weight.node
+    if pairs and caster.op is not None and caster.op.name == "amp_cast" and caster.inputs[0].dtype == "float32":
+        weight = caster.inputs[0]
+    return make(PACKED, [plain(weight)], turned=turned, pairs=pairs, **window)
+
+
 def convolution(node: Node, last: Any, plain: Any) -> list[Value]:
     data, weight, *rest = node.inputs
     window = _window(node)
-    operands = [last(data), make(PACKED, [plain(weight)], turned=False, **window), *map(plain, rest)]
+    operands = [last(data), _packed(weight, plain, False, window), *map(plain, rest)]
     out = moved(node.outputs[0].shape)
     return [make(CONV, operands, out=out, bias=bool(rest), scaled=len(rest) == 2, **window)]
 
@@ -300,7 +336,7 @@ def convolution(node: Node, last: Any, plain: Any) -> list[Value]:
 def data_gradient(node: Node, last: Any, plain: Any) -> list[Value]:
     grad, weight = node.inputs
     window = _window(node)
-    packed = make(PACKED, [plain(weight)], turned=True, **window)
+    packed = _packed(weight, plain, True, window)
     return [make(DATA_GRADIENT, [last(grad), packed], shape=moved(node.outputs[0].shape), **window)]
 
 
@@ -311,7 +347,7 @@ def weight_gradient(node: Node, last: Any, plain: Any) -> list[Value]:
 def pooling(op: Op, node: Node, data: Sequence[int], out: Sequence[int], kind: int, last: Any) -> list[Value] | None:
     """POOL of images of shape `data` to images of shape `out`, or POOL_GRADIENT of that; not for lp."""
     p = node.params
-    if len(data) != 4 or kind == LP or node.outputs[0].dtype not in ("float32", "float64"):
+    if len(data) != 4 or kind == LP or not multiplies(node.outputs[0].dtype, node.device):
         return None
     kernel, stride, pad = map(tuple, node.op.window(p, data[2:]))
     common = {"kernel": kernel, "stride": stride, "dilate": (1, 1), "pad": pad, "kind": kind, "out": tuple(out[2:])}

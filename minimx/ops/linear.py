@@ -5,6 +5,8 @@ from ..graph import apply
 from ..op import Op, known, product, require, unify
 from ..params import Bool, Enum, Int, Shape
 
+# Dtypes whose products are their own, on every device.
+EXACT = ("float32", "float64")
 FORWARD_STYPE = Enum(("default", "csr", "row_sparse"), None, doc="accepted for MXNet's sake; everything is dense")
 
 
@@ -53,6 +55,8 @@ def emit_gemm(
     inplace=(),
 ):
     """The kernel call for packed row-major operands; the bias has one entry per column."""
+    if bias is not None and out.dtype == "bfloat16":
+        bias = emit.cast(bias, "float32")
     args = {
         "batch": batch,
         "m": m,
@@ -74,8 +78,11 @@ def emit_gemm(
 
 
 def gemm_scratch(m, n, k, dtype, threads):
-    """Bytes of scratch, by the formula in csrc/args/gemm.h; half precision is multiplied in float32."""
+    """Bytes of scratch, by the formulas in csrc/args/gemm.h; half precision may be multiplied in float32."""
     elements = min(k, 512) * (min(m, 256) + min(n, 2048) + 64)
+    if dtype == "bfloat16":
+        deep = min((k + 1) // 2, 512)
+        elements = max(elements, min(m, 240) * (deep + 16 + min(n + 15, 1024)) + 32 * deep)
     return max(64, (elements + 63) // 64 * 64) * threads * max(4, ITEM_SIZES[dtype])
 
 
@@ -84,7 +91,8 @@ class Gemm(Op):
     their shapes are. What matrix products and their gradients are made of."""
 
     name = "_gemm"
-    takes_riders = takes_gate = True
+    takes_riders = (*EXACT, "bfloat16")
+    takes_gate = EXACT
     inputs = ("lhs", "rhs")
     m = Int(min=0, doc="rows of the product")
     n = Int(min=0, doc="columns of the product")
@@ -115,7 +123,8 @@ class FullyConnected(Op):
     """A linear layer: data times the transposed weight, plus the bias. The weight is (num_hidden, inputs)."""
 
     name = "FullyConnected"
-    takes_riders = takes_gate = True
+    takes_riders = (*EXACT, "bfloat16")
+    takes_gate = EXACT
     inputs = ("data", "weight", "bias")
     num_hidden = Int(min=1, doc="number of outputs per sample")
     no_bias = Bool(False, doc="leaves the bias out")

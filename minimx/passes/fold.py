@@ -32,7 +32,8 @@ def fold(graph: Graph) -> Graph:
             inverse = apply("rsqrt", [variance + node.params.eps])
             scale, shift = scale_and_shift(node.params, gamma, beta, mean, inverse)
             if bias:
-                shift = shift + bias[0] * scale
+                exact = bias[0] if bias[0].dtype == scale.dtype else apply("Cast", bias, dtype=scale.dtype)
+                shift = shift + exact * scale
             out = apply("_scaled_convolution", [data, weight, shift, scale], **conv.op.own(conv.params))
         return [out, mean, inverse]
 
@@ -47,5 +48,5 @@ def _foldable(node: Node) -> bool:
         and conv.op.name == "Convolution"
         and not conv.op.channels_last_given(conv.params)
         and normalize_axis(node.params.axis, data.ndim) == 1
-        and data.dtype in ("float32", "float64")
+        and data.dtype in ("float32", "float64", "bfloat16")
     )

@@ -155,7 +155,7 @@ def recompute(graph: Graph) -> Graph:
         if len(node.inputs) != 1 or uses[node.inputs[0]] > 1:
             return False
         host = node.inputs[0].node.op
-        return host is not None and host.takes_riders
+        return host is not None and bool(host.takes_riders)
 
     copies: dict[Node, Node] = {}
 

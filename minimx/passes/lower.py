@@ -23,6 +23,14 @@ Key = tuple[str, Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def multiplies(dtype: str, device: Device | None) -> bool:
+    """Whether products and convolutions of a dtype have kernels of their own. Those of bfloat16 are there where the CPU has
+    an instruction for them, or if MINIMX_BF16 is 1."""
+    if dtype != "bfloat16":
+        return dtype in ("float32", "float64")
+    return _core.device(*(device or ("cpu", 0))).has_kernel("gemm.bfloat16")
+
+
 class Buffer:
     """Memory that calls read and write. `bound` says what outside array it is; None makes it temporary."""
 

@@ -17,6 +17,7 @@ from typing import Any
 from ..elementwise import Elementwise, Operand, Tape, opcodes
 from ..graph import Graph, Node, Value, apply, made_for, rewrite, with_inputs
 from ..op import Memo, Op
+from .lower import multiplies
 
 # As in csrc/args/epilogue.h, by the names of the elementwise functions.
 ACTIVATIONS = {"relu": 1, "sigmoid": 2, "tanh": 3, "softrelu": 4, "softsign": 5}
@@ -69,7 +70,7 @@ def ride(graph: Graph) -> Graph:
     forward = set(graph.forward_nodes)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
-        if not isinstance(node.op, Elementwise) or node.outputs[0].dtype not in ("float32", "float64"):
+        if not isinstance(node.op, Elementwise) or not multiplies(node.outputs[0].dtype, node.device):
             return None
         activation, gate = _activation(node), _gate(node)
         if not activation and gate is None and not _is_sum(node):
@@ -91,7 +92,7 @@ def ride(graph: Graph) -> Graph:
             return [_with_riders(carriers[0], None, activation, node)] if free else None
         empty = [c for c in carriers if c.node.op is not RIDING]
         if gate is not None:
-            takes = bool(empty) and empty[0].node.op.takes_gate
+            takes = bool(empty) and empty[0].dtype in empty[0].node.op.takes_gate
             return [_with_riders(empty[0], inputs[gate].node.inputs[0], GATE, node)] if takes else None
         return [_chain(node, inputs, empty)] if empty else None
 
@@ -99,7 +100,7 @@ def ride(graph: Graph) -> Graph:
 
 
 def _carries(node: Node) -> bool:
-    return node.op is RIDING or (node.op is not None and node.op.takes_riders)
+    return node.op is RIDING or (node.op is not None and node.outputs[0].dtype in node.op.takes_riders)
 
 
 def _with_riders(value: Value, residual: Value | None, activation: int, node: Node) -> Value:
