@@ -44,6 +44,10 @@ bool has_shape(const Py_buffer& buffer, PyObject* shape) {
 // The copies of one step. Owns what it reads from until they are made.
 class Feeds {
  public:
+  explicit Feeds(size_t count) {
+    copies_.reserve(count);
+    buffers_.reserve(count);
+  }
   ~Feeds() {
     for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
   }
@@ -108,7 +112,7 @@ PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
   PyObject* rest = nullptr;
   try {
     const std::shared_ptr<Program> program = bridge.unwrap_program(args[0]);
-    Feeds feeds;
+    Feeds feeds(static_cast<size_t>(PyDict_GET_SIZE(args[4])));
     PyObject *name, *value;
     for (Py_ssize_t at = 0; PyDict_Next(args[4], &at, &name, &value);) {
       PyObject* target = PyDict_GetItem(args[3], name);

@@ -95,6 +95,28 @@ void multiply_thin(const Product<T>& t) {
   for (; i < t.m; ++i) dots_row<T, 1>(t, i);
 }
 
+// Products of one term, for which entering tiles would cost more than what they do; rows of B are contiguous.
+template <class T>
+void multiply_outer(const Product<T>& t) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < t.m; ++i) {
+    const Vec<T> a = splat(t.a[i * t.a_row]);
+    const int64_t row = i * t.ldc;
+    const auto step = [&](int64_t j, auto&& take, auto&& put) {
+      Vec<T> x = t.column_bias ? take(t.column_bias + j) : t.row_bias ? splat(t.row_bias[i]) : Vec<T>{};
+      if (t.residual && t.activation != kGate) x += take(t.residual + row + j);
+      x += a * take(t.b + j);
+      if (t.residual && t.activation == kGate) x = gated(take(t.residual + row + j), x);
+      if (t.activation == kRelu) x = x < 0 ? Vec<T>{} : x;  // keeps NaN
+      put(t.c + row + j, x);
+    };
+    int64_t j = 0;
+    for (; j + L <= t.n; j += L) step(j, [](const T* p) { return load(p); }, [](T* p, Vec<T> x) { store(p, x); });
+    if (const int rest = static_cast<int>(t.n - j); rest > 0)
+      step(j, [rest](const T* p) { return load_part(p, rest); }, [rest](T* p, Vec<T> x) { store_part(p, x, rest); });
+  }
+}
+
 template <class T>
 void pack_band(const Product<T>& t, int64_t row, int64_t rows, int64_t p, int64_t deep, T* out) {
   const T* a = t.a + row * t.a_row + p * t.a_k;
@@ -187,12 +209,13 @@ bool is_thin(const Product<T, Bias>& t) {
 // Scratch: product_scratch(m, n, k) elements.
 template <class T>
 void multiply(const Product<T>& t, bool thin, T* scratch) {
-  if (thin) {
+  const bool outer = !thin && t.k == 1 && t.b_column == 1;
+  if (!thin && !outer) return multiply_blocked(t, scratch);
+  if (thin)
     multiply_thin(t);
-    if (t.activation > kRelu) activate(t.c, t.ldc, t.m, t.n, t.activation);
-  } else {
-    multiply_blocked(t, scratch);
-  }
+  else
+    multiply_outer(t);
+  if (t.activation > kRelu) activate(t.c, t.ldc, t.m, t.n, t.activation);
 }
 
 }  // namespace
