@@ -1,5 +1,5 @@
-// gemm: matrix products of float32, float64 and bfloat16, alone or in batches, with bias, residual and activation riding
-// on the store.
+// gemm: matrix products of float32, float64 and bfloat16, alone or in batches, with bias, residual and activation
+// riding on the store.
 #pragma once
 #include "../kernel.h"
 #include "epilogue.h"
