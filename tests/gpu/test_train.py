@@ -5,6 +5,7 @@ import pytest
 from recorded import RUNS, train, train_by_steps
 
 import minimx as mx
+from minimx.passes.ride import GATE
 
 STEPS = 3
 
@@ -29,6 +30,25 @@ def test_trajectory_in_steps_of_one_program(name, gpu):
     run, data, executor, _, losses = train_by_steps(name, STEPS, mx.gpu(0))
     np.testing.assert_allclose(losses, data["loss"][:STEPS], rtol=run["rtol"])
     assert all(value.context == mx.gpu(0) for value in executor.arg_dict.values())
+
+
+def test_the_gradient_of_relu_rides(gpu):
+    hidden = mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=9, name="first")
+    network = mx.sym.FullyConnected(mx.sym.Activation(hidden, act_type="relu"), num_hidden=4, name="second")
+    found = []
+    for ctx in (mx.cpu(), mx.gpu(0)):
+        executor = network.simple_bind(ctx, data=(5, 7))
+        random = np.random.default_rng(0)
+        for array in executor.arg_dict.values():
+            array[:] = random.standard_normal(array.shape)
+        executor.forward(is_train=True)
+        executor.backward([mx.nd.ones((5, 4), ctx)])
+        assert [c.args["activation"] for c in executor._programs[True].lowered.calls if "gemm" in c.kernel].count(
+            GATE
+        ) == 1
+        found.append({name: grad.asnumpy() for name, grad in executor.grad_dict.items()})
+    for name, want in found[0].items():
+        np.testing.assert_allclose(found[1][name], want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.fixture
