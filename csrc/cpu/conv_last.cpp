@@ -5,28 +5,14 @@
 // weight gradient sums up over the pixels of one strip after the other, of which dy is packed and x stays where it is.
 #include "../args/conv_last.h"
 
-#include "conv_last.h"
-#include "conv_last_pack.h"
+#include "conv_last_sweep.h"
 #include "epilogue.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
-// Less work than this is not worth waking another thread.
-constexpr int64_t kWorthATask = 1 << 18;
-
 // ---- Weights --------------------------------------------------------------------------------------------------------
-
-// Calls body(sweep, weights) for every class of a data gradient.
-template <class Body>
-void each_class(const ConvLastArgs& a, const Body& body) {
-  for (int64_t i = 0; i < a.stride[0]; ++i)
-    for (int64_t j = 0; j < a.stride[1]; ++j) {
-      const Sweep s{a.batch, a.filters, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false};
-      if (s.outputs() > 0) body(s);
-    }
-}
 
 template <class T>
 void conv_last_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
@@ -45,7 +31,7 @@ template <class T>
 void conv_last_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
   T* packed = static_cast<T*>(buffers[1]);
   const int64_t kernel = a.kernel[0] * a.kernel[1];
-  each_class(a, [&](const Sweep& s) {
+  each_class(a, a.filters, [&](const Sweep& s) {
     const Panels<T> panels(s.width);
     const bool small = s.terms() * s.width < kWorthATask / 16;
     const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
@@ -65,161 +51,65 @@ struct Riders {
   int64_t activation;
 };
 
-// Elements of input, and of output, that a box should have at most: both stay in the second-level cache, which is
-// smaller where vectors are.
+// The outputs of a box by the filters of one panel. `from` is where the box's first output finds its first term.
 template <class T>
-constexpr int64_t kBoxElements = (MINIMX_VECTOR_BYTES == 64 ? 512 : 192) * 1024 / sizeof(T);
-
-// Copies the input of a box, with zeros for what lies outside.
-template <class T>
-void copy_source(const Sweep& s, const Box& b, const Source& source, const T* x, T* to) {
-  const int64_t rows = (b.rows - 1) * s.row.stride + s.row.reach() + 1;
-  const int64_t columns = (b.columns - 1) * s.column.stride + s.column.reach() + 1;
-  const int64_t column = s.column.start + b.column * s.column.stride;
-  const int64_t lo = lesser(columns, greater(0, -column)), hi = greater(lo, lesser(columns, s.column.in - column));
-  for (int64_t i = 0; i < rows; ++i, to += source.row) {
-    const int64_t row = s.row.start + b.row * s.row.stride + i;
-    if (row < 0 || row >= s.row.in) {
-      clear_run(to, source.row);
-      continue;
+void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* from, const Run* runs, int64_t image,
+                 int64_t p, const T* packed, const Riders<T>& riders, T* y) {
+  constexpr int L = kLanes<T>;
+  const Panels<T> panels(s.width);
+  const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
+  const bool partial = v1 == panels.vectors && panels.last < L;
+  const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
+  const Cuts tiles(box.columns, kPixels);
+  const int64_t per_row = Terms(s).runs / s.row.taps;
+  LastEnds<T> ends{};
+  ends.pixel = s.column.every * s.width;
+  ends.bias = riders.bias ? riders.bias + filter : nullptr;
+  ends.scale = riders.scale ? riders.scale + filter : nullptr;
+  ends.relu = riders.activation == kRelu;
+  ends.gate = riders.activation == kGate;
+  ends.last = static_cast<int>(panels.last);
+  for (int64_t i = 0; i < box.rows; ++i) {
+    const TapRows taps = tap_rows(s.row, box.row + i);
+    const T* w = packed + filter * s.terms() + taps.lo * s.column.taps * s.depth * (v1 - v0) * L;
+    const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
+    for (int64_t j = 0; j < tiles.count; ++j) {
+      const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
+      const int64_t column = s.column.first + (box.column + lo) * s.column.every;
+      const int64_t at = (row * s.column.result + column) * s.width + filter;
+      ends.y = y + at;
+      ends.residual = riders.residual ? riders.residual + at : nullptr;
+      table.at[v1 - v0 - 1][n - 1](from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
+                                   s.column.stride * source.pixel, runs + taps.lo * per_row,
+                                   (taps.hi - taps.lo) * per_row, w, ends);
+      if (riders.activation > kRelu)
+        activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
     }
-    clear_run(to, lo * source.pixel);
-    const T* from = x + (row * s.column.in + column + lo) * s.depth;
-    if (source.pixel == s.depth)
-      copy_run(to + lo * source.pixel, from, (hi - lo) * s.depth);
-    else
-      for (int64_t j = lo; j < hi; ++j, from += s.depth) copy_run(to + j * source.pixel, from, s.depth);
-    clear_run(to + hi * source.pixel, source.row - hi * source.pixel);
   }
-}
-
-// Copies the pixels that the outputs of a picked row meet in the images.
-template <class T>
-void copy_picked(const Sweep& images, const Box& b, const Source& source, const T* x, T* to) {
-  for (int64_t o = b.column; o < b.column + b.columns; ++o, to += source.pixel) {
-    const int64_t row = o / images.column.out, column = o % images.column.out * images.column.stride;
-    const int64_t from = row / images.row.out * images.row.in + row % images.row.out * images.row.stride;
-    copy_run(to, x + (from * images.column.in + column) * images.depth, images.depth);
-  }
-}
-
-// How a sweep is cut: boxes of rows (of columns when there is one row) of every image, and parts of the panels.
-struct Cut {
-  bool by_columns;
-  int64_t length, boxes, parts;
-};
-
-inline Box box_of(const Sweep& s, const Cut& cut, int64_t i) {
-  const int64_t total = cut.by_columns ? s.column.out : s.row.out;
-  const int64_t lo = begin_of(i, total, cut.boxes), n = begin_of(i + 1, total, cut.boxes) - lo;
-  return cut.by_columns ? Box{0, 1, lo, n} : Box{lo, n, 0, s.column.out};
-}
-
-template <class T>
-Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
-  Cut cut{};
-  cut.by_columns = s.row.out == 1;
-  const int64_t total = cut.by_columns ? s.column.out : s.row.out;
-  // A box smaller than a few tiles reads its weights for too little.
-  const int64_t least = cut.by_columns ? 4 * kPixels : greater(1, 4 * kPixels / s.column.out);
-  const int64_t most = lesser(scratch - 2 * Terms(s).runs, kBoxElements<T>);
-  // Large jobs are cut finer, for a worker may lose its core meanwhile; every box copies the rows around it anew.
-  const bool large = s.outputs() * s.terms() * s.width > threads * (int64_t{1} << 28);
-  const int64_t wanted = threads == 1 ? 1 : (large ? 4 : 2) * static_cast<int64_t>(threads);
-  const auto size = [&](int64_t n) {
-    const Box b = cut.by_columns ? Box{0, 1, 0, n} : Box{0, n, 0, s.column.out};
-    const Source source = source_of<T>(s, b);
-    return source.in_place ? b.rows * b.columns * s.column.stride * s.depth : source.size;
-  };
-  // One small image by many weights: these are dealt out instead of its rows, for each is then read by one thread only.
-  const int64_t panels = Panels<T>(s.width).count, image = size(total);
-  if (s.images == 1 && threads > 1 && panels >= 2 * threads &&
-      image <= lesser(scratch - 2 * Terms(s).runs, 2 * kBoxElements<T>) && s.terms() * s.width > 2 * image)
-    return {cut.by_columns, total, 1, large ? wanted / 2 : threads};
-  cut.length = total;
-  while (cut.length > 1 && size(cut.length) > most) cut.length = ceil_div(cut.length, 2);
-  if (s.images * ceil_div(total, cut.length) < wanted)
-    cut.length = greater(lesser(cut.length, least), lesser(cut.length, total * s.images / wanted));
-  cut.boxes = ceil_div(total, greater(1, cut.length));
-  cut.parts = lesser(panels, ceil_div(threads, s.images * cut.boxes));
-  return cut;
 }
 
 template <class T>
 void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, T* scratch, int64_t scratch_size,
            const Context& context) {
-  constexpr int L = kLanes<T>;
   if (s.outputs() * s.width == 0) return;
   const Sweep images = s;
-  if (s.row.single() && s.column.single()) {  // one long row of pixels
-    s.picked = !s.row.plain() || !s.column.plain();
-    s.row.stride = s.column.stride = 1;
-    s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
-    s.row.in = s.row.out = s.row.result = s.images = 1;
-  }
-  const int64_t work = s.outputs() * s.terms() * s.width;
-  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
-  const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  const Panels<T> panels(s.width);
-  const Terms terms(s);
-  const Cut cut = cut_of<T>(s, per_thread, alone ? 1 : context.threads);
-  const int64_t units = s.images * cut.boxes * cut.parts;
-  const int64_t tasks = alone ? 1 : lesser(units, 8 * static_cast<int64_t>(context.threads));
-  parallel(context, tasks, [&](int64_t task, int thread) {
-    Run* const runs = reinterpret_cast<Run*>(scratch + thread * per_thread);
-    T* const copy = scratch + thread * per_thread + ceil_div(2 * terms.runs, 64) * 64;
-    int64_t last = -1;
-    for (int64_t unit = begin_of(task, units, tasks); unit < begin_of(task + 1, units, tasks); ++unit) {
-      const int64_t part = unit % cut.parts, where = unit / cut.parts, image = where / cut.boxes;
-      const Box box = box_of(s, cut, where % cut.boxes);
-      const Source source = source_of<T>(s, box);
-      const T* from = x + image * s.row.in * s.column.in * s.depth;
-      if (source.in_place) {
-        from += ((s.row.start + box.row * s.row.stride) * s.column.in + s.column.start + box.column * s.column.stride) *
-                s.depth;
-      } else {
-        if (where != last && s.picked)
-          copy_picked(images, box, source, x, copy);
-        else if (where != last)
-          copy_source(s, box, source, from, copy);
-        from = copy;
-      }
-      if (where != last) fill_runs(s, source, runs);
-      last = where;
-      const Cuts tiles(box.columns, kPixels);
-      const int64_t p0 = begin_of(part, panels.count, cut.parts), p1 = begin_of(part + 1, panels.count, cut.parts);
-      for (int64_t p = p0; p < p1; ++p) {
-        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
-        const bool partial = v1 == panels.vectors && panels.last < L;
-        const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
-        const T* w = packed + filter * s.terms();
-        LastEnds<T> ends{};
-        ends.pixel = s.column.every * s.width;
-        ends.bias = riders.bias ? riders.bias + filter : nullptr;
-        ends.scale = riders.scale ? riders.scale + filter : nullptr;
-        ends.relu = riders.activation == kRelu;
-        ends.gate = riders.activation == kGate;
-        ends.last = static_cast<int>(panels.last);
-        for (int64_t i = 0; i < box.rows; ++i) {
-          const TapRows taps = tap_rows(s.row, box.row + i);
-          const int64_t per_row = terms.runs / s.row.taps, skipped = taps.lo * s.column.taps * s.depth * (v1 - v0) * L;
-          const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
-          for (int64_t j = 0; j < tiles.count; ++j) {
-            const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
-            const int64_t column = s.column.first + (box.column + lo) * s.column.every;
-            const int64_t at = (row * s.column.result + column) * s.width + filter;
-            ends.y = y + at;
-            ends.residual = riders.residual ? riders.residual + at : nullptr;
-            table.at[v1 - v0 - 1][n - 1](from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
-                                         s.column.stride * source.pixel, runs + taps.lo * per_row,
-                                         (taps.hi - taps.lo) * per_row, w + skipped, ends);
-            if (riders.activation > kRelu)
-              activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
-          }
-        }
-      }
-    }
-  });
+  join_pixels(s);
+  const auto fill = [&](int64_t image, const Box& box, const Source& source, T* copy) {
+    const auto pixels = [&](int64_t from, int64_t count, T* to) {
+      const T* at = x + (image * s.row.in * s.column.in + from) * s.depth;
+      if (source.pixel == s.depth) return copy_run(to, at, count * s.depth);
+      for (int64_t j = 0; j < count; ++j) copy_run(to + j * source.pixel, at + j * s.depth, s.depth);
+    };
+    if (s.picked)
+      copy_picked(images, box, source, pixels, copy);
+    else
+      copy_source(s, box, source, pixels, copy);
+  };
+  each_panel(s, s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
+             [&](int64_t image, const Box& box, const Source& source, const T* copy, const Run* runs, int64_t p) {
+               const T* from = source.in_place ? x + first_pixel(s, box, image) * s.depth : copy;
+               sweep_panel(s, box, source, from, runs, image, p, packed, riders, y);
+             });
 }
 
 template <class T>
@@ -250,7 +140,7 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
         clear_run(dx + lo, begin_of(task + 1, size, n) - lo);
     });
   }
-  each_class(a, [&](const Sweep& s) {
+  each_class(a, a.filters, [&](const Sweep& s) {
     if (s.terms())
       sweep(s, static_cast<const T*>(buffers[0]), packed, riders, dx, static_cast<T*>(buffers[6]), a.scratch, context);
     packed += s.terms() * Panels<T>(s.width).vectors * kLanes<T>;

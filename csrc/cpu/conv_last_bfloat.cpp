@@ -4,8 +4,7 @@
 // channels (conv_last.h), and what a tile multiplies are pairs. An odd channel is copied beside a zero.
 #include "../args/conv_last.h"
 #include "bfloat_tile.h"
-#include "conv_last.h"
-#include "conv_last_pack.h"
+#include "conv_last_sweep.h"
 #include "epilogue.h"
 
 namespace minimx {
@@ -13,20 +12,8 @@ namespace MINIMX_LEVEL {
 namespace {
 
 constexpr int L = kLanes<float>;
-// Less work than this is not worth waking another thread.
-constexpr int64_t kWorthATask = 1 << 18;
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
-
-// Calls body(sweep) for every class of a data gradient.
-template <class Body>
-void each_class(const ConvLastArgs& a, const Body& body) {
-  for (int64_t i = 0; i < a.stride[0]; ++i)
-    for (int64_t j = 0; j < a.stride[1]; ++j) {
-      const Sweep s{a.batch, ceil_div(a.filters, 2), a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false};
-      if (s.outputs() > 0) body(s);
-    }
-}
 
 inline Sweep pairs_sweep(const ConvLastArgs& a) {
   return {a.batch, ceil_div(a.channels, 2), a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
@@ -81,7 +68,7 @@ void conv_last_turned(const ConvLastArgs& a, void* const* buffers, const Context
   const int64_t kernel = a.kernel[0] * a.kernel[1];
   const Weights from{kernel, a.channels * kernel, a.filters, a.kernel[1]};
   uint32_t* packed = static_cast<uint32_t*>(buffers[1]);
-  each_class(a, [&](const Sweep& s) {
+  each_class(a, ceil_div(a.filters, 2), [&](const Sweep& s) {
     pack_pairs(s, from, static_cast<const S*>(buffers[0]), packed, context);
     packed += s.terms() * Panels<float>(s.width).vectors * L;
   });
@@ -113,73 +100,6 @@ inline void copy_pixels(const Images& x, int64_t from, int64_t count, uint32_t* 
   }
 }
 
-// Copies the input of a box in the image that begins at pixel `first`, with zeros for what lies outside.
-void copy_source(const Sweep& s, const Box& b, const Source& source, const Images& x, int64_t first, uint32_t* to) {
-  const int64_t rows = (b.rows - 1) * s.row.stride + s.row.reach() + 1;
-  const int64_t columns = (b.columns - 1) * s.column.stride + s.column.reach() + 1;
-  const int64_t column = s.column.start + b.column * s.column.stride;
-  const int64_t lo = lesser(columns, greater(0, -column)), hi = greater(lo, lesser(columns, s.column.in - column));
-  for (int64_t i = 0; i < rows; ++i, to += source.row) {
-    const int64_t row = s.row.start + b.row * s.row.stride + i;
-    float* const line = reinterpret_cast<float*>(to);
-    if (row < 0 || row >= s.row.in) {
-      clear_run(line, source.row);
-      continue;
-    }
-    clear_run(line, lo * source.pixel);
-    copy_pixels(x, first + row * s.column.in + column + lo, hi - lo, to + lo * source.pixel, source.pixel);
-    clear_run(line + hi * source.pixel, source.row - hi * source.pixel);
-  }
-}
-
-// Copies the pixels that the outputs of a picked row meet in the images.
-void copy_picked(const Sweep& images, const Box& b, const Source& source, const Images& x, uint32_t* to) {
-  for (int64_t o = b.column; o < b.column + b.columns; ++o, to += source.pixel) {
-    const int64_t row = o / images.column.out, column = o % images.column.out * images.column.stride;
-    const int64_t from = row / images.row.out * images.row.in + row % images.row.out * images.row.stride;
-    copy_pixels(x, from * images.column.in + column, 1, to, source.pixel);
-  }
-}
-
-// How a sweep is cut: boxes of rows (of columns when there is one row) of every image, and parts of the panels.
-struct Cut {
-  bool by_columns;
-  int64_t boxes, parts;
-
-  Box box(const Sweep& s, int64_t i) const {
-    const int64_t total = by_columns ? s.column.out : s.row.out;
-    const int64_t lo = begin_of(i, total, boxes), n = begin_of(i + 1, total, boxes) - lo;
-    return by_columns ? Box{0, 1, lo, n} : Box{lo, n, 0, s.column.out};
-  }
-};
-
-// Pairs of a box that should stay in the second-level cache.
-constexpr int64_t kBoxPairs = (MINIMX_VECTOR_BYTES == 64 ? 512 : 192) * 1024 / 4;
-
-Cut cut_of(const Sweep& s, int64_t scratch, int threads) {
-  Cut cut{};
-  cut.by_columns = s.row.out == 1;
-  const int64_t total = cut.by_columns ? s.column.out : s.row.out;
-  // A box smaller than a few tiles reads its weights for too little.
-  const int64_t least = cut.by_columns ? 4 * kPixels : greater(1, 4 * kPixels / s.column.out);
-  const int64_t most = lesser(scratch - 2 * Terms(s).runs - 64, kBoxPairs);
-  // Large jobs are cut finer, for a worker may lose its core meanwhile; every box copies the rows around it anew.
-  const bool large = s.outputs() * s.terms() * s.width > threads * (int64_t{1} << 28);
-  const int64_t wanted = threads == 1 ? 1 : (large ? 4 : 2) * static_cast<int64_t>(threads);
-  const auto size = [&](int64_t n) {
-    const Box b = cut.by_columns ? Box{0, 1, 0, n} : Box{0, n, 0, s.column.out};
-    const Source source = source_of<float>(s, b);
-    return source.in_place ? b.rows * b.columns * s.column.stride * s.depth : source.size;
-  };
-  int64_t length = total;
-  while (length > 1 && size(length) > most) length = ceil_div(length, 2);
-  if (s.images * ceil_div(total, length) < wanted)
-    length = greater(lesser(length, least), lesser(length, total * s.images / wanted));
-  cut.boxes = ceil_div(total, greater(1, length));
-  cut.parts = lesser(Panels<float>(s.width).count, ceil_div(threads, s.images * cut.boxes));
-  return cut;
-}
-
 // The result of one tile that has an activation which is not done in registers.
 inline void finish(float* floats, int64_t rows, int64_t columns, int64_t activation, BFloat16* y, int64_t row) {
   activate(floats, kVectors * L, rows, columns, activation);
@@ -192,7 +112,8 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
                  BFloat16* y) {
   const Panels<float> panels(s.width);
   const Terms terms(s);
-  const int64_t filter = v0 * L, tiles = ceil_div(box.columns, kPixels), per_row = terms.runs / s.row.taps;
+  const int64_t filter = v0 * L, per_row = terms.runs / s.row.taps;
+  const Cuts tiles(box.columns, kPixels);
   const bool partial = v0 + vectors == panels.vectors && panels.last < L;
   const auto& table = partial ? kPairTiles<true> : kPairTiles<false>;
   float floats[kPixels * kVectors * L];
@@ -208,8 +129,8 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
     const TapRows taps = tap_rows(s.row, box.row + i);
     const uint32_t* w = packed + filter * s.terms() + taps.lo * s.column.taps * s.depth * vectors * L;
     const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
-    for (int64_t j = 0; j < tiles; ++j) {
-      const int64_t lo = begin_of(j, box.columns, tiles), n = begin_of(j + 1, box.columns, tiles) - lo;
+    for (int64_t j = 0; j < tiles.count; ++j) {
+      const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
       const int64_t column = s.column.first + (box.column + lo) * s.column.every;
       const int64_t at = (row * s.column.result + column) * s.width + filter;
       ends.y = y + at;
@@ -226,47 +147,25 @@ void sweep(Sweep s, const Images& x, const uint32_t* packed, const Riders& rider
            int64_t scratch_size, const Context& context) {
   if (s.outputs() * s.width == 0) return;
   const Sweep images = s;
-  if (s.row.single() && s.column.single()) {  // one long row of pixels
-    s.picked = x.odd() || !s.row.plain() || !s.column.plain();
-    s.row.stride = s.column.stride = 1;
-    s.column.in = s.column.out = s.column.result = s.images * s.row.out * s.column.out;
-    s.row.in = s.row.out = s.row.result = s.images = 1;
-  }
-  const bool one_row = s.picked;
+  const bool picked = join_pixels(s) && (s.picked || x.odd());
   s.picked |= x.odd();  // what is picked is never read in place
-  const int64_t work = 2 * s.outputs() * s.terms() * s.width;
-  const bool alone = context.threads == 1 || work < 2 * kWorthATask;
-  const int64_t per_thread = scratch_size / context.threads / 64 * 64;
+  const auto fill = [&](int64_t image, const Box& box, const Source& source, uint32_t* copy) {
+    const auto pixels = [&](int64_t from, int64_t count, uint32_t* to) {
+      copy_pixels(x, image * s.row.in * s.column.in + from, count, to, source.pixel);
+    };
+    if (picked)
+      copy_picked(images, box, source, pixels, copy);
+    else
+      copy_source(s, box, source, pixels, copy);
+  };
   const Panels<float> panels(s.width);
-  const Terms terms(s);
-  const Cut cut = cut_of(s, per_thread, alone ? 1 : context.threads);
-  const int64_t units = s.images * cut.boxes * cut.parts;
-  const int64_t tasks = alone ? 1 : lesser(units, 8 * static_cast<int64_t>(context.threads));
-  parallel(context, tasks, [&](int64_t task, int thread) {
-    Run* const runs = reinterpret_cast<Run*>(scratch + thread * per_thread);
-    uint32_t* const copy = scratch + thread * per_thread + ceil_div(2 * terms.runs, 64) * 64;
-    int64_t last = -1;
-    for (int64_t unit = begin_of(task, units, tasks); unit < begin_of(task + 1, units, tasks); ++unit) {
-      const int64_t part = unit % cut.parts, where = unit / cut.parts, image = where / cut.boxes;
-      const Box box = cut.box(s, where % cut.boxes);
-      const Source source = source_of<float>(s, box);
-      const int64_t first = image * s.row.in * s.column.in;
-      const BFloat16* from = reinterpret_cast<const BFloat16*>(copy);
-      if (source.in_place)
-        from = x.at + (first + (s.row.start + box.row * s.row.stride) * s.column.in + s.column.start +
-                       box.column * s.column.stride) *
-                          x.channels;
-      else if (where != last && one_row)
-        copy_picked(images, box, source, x, copy);
-      else if (where != last)
-        copy_source(s, box, source, x, first, copy);
-      if (where != last) fill_runs(s, source, runs);
-      last = where;
-      for (int64_t p = begin_of(part, panels.count, cut.parts); p < begin_of(part + 1, panels.count, cut.parts); ++p)
-        sweep_panel(s, box, source, from, runs, image, panels.begin(p), panels.begin(p + 1) - panels.begin(p), packed,
-                    riders, y);
-    }
-  });
+  each_panel(s, 2 * s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
+             [&](int64_t image, const Box& box, const Source& source, uint32_t* copy, const Run* runs, int64_t p) {
+               const BFloat16* from = source.in_place ? x.at + first_pixel(s, box, image) * x.channels
+                                                      : reinterpret_cast<const BFloat16*>(copy);
+               const int64_t v0 = panels.begin(p), vectors = panels.begin(p + 1) - v0;
+               sweep_panel(s, box, source, from, runs, image, v0, vectors, packed, riders, y);
+             });
 }
 
 void conv_last_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
@@ -288,7 +187,7 @@ void conv_last_data_gradient(const ConvLastArgs& a, void* const* buffers, const 
       __builtin_memset(dx + lo, 0, static_cast<size_t>(n) * sizeof *dx);
     });
   }
-  each_class(a, [&](const Sweep& s) {
+  each_class(a, ceil_div(a.filters, 2), [&](const Sweep& s) {
     if (s.terms())
       sweep(s, {static_cast<const BFloat16*>(buffers[0]), a.filters}, packed, Riders{}, dx,
             static_cast<uint32_t*>(buffers[6]), a.scratch, context);
