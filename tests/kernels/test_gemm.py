@@ -24,14 +24,12 @@ def scratch(m, n, k, dtype):
     return np.full(_core.thread_count() * -(-per_thread // 64) * 64, np.nan, dtype)
 
 
-def gemm(a, b, trans_a=0, trans_b=0, bias=None, bias_axis=0, residual=None, activation=0, out=None):
-    """a and b are matrices, or stacks of them where one of the two may be a single shared matrix."""
+def arguments(a, b, trans_a, trans_b, bias_axis, activation):
+    """Those of the kernel, for matrices, or stacks of them where one of the two may be a single shared matrix; and the
+    shape of the product."""
     batch = max(len(x) if x.ndim == 3 else 1 for x in (a, b))
     m, k = a.shape[-2:][::-1] if trans_a else a.shape[-2:]
     n = b.shape[-2 if trans_b else -1]
-    stacked = a.ndim == 3 or b.ndim == 3
-    if out is None:
-        out = np.full((batch, m, n) if stacked else (m, n), np.nan, a.dtype)
     args = dict(
         batch=batch,
         m=m,
@@ -48,7 +46,15 @@ def gemm(a, b, trans_a=0, trans_b=0, bias=None, bias_axis=0, residual=None, acti
         bias_axis=bias_axis,
         activation=activation,
     )
-    _core.run_kernel(f"gemm.{a.dtype}", args, [a, b, bias, residual, out, scratch(m, n, k, a.dtype)])
+    return args, (batch, m, n) if a.ndim == 3 or b.ndim == 3 else (m, n)
+
+
+def gemm(a, b, trans_a=0, trans_b=0, bias=None, bias_axis=0, residual=None, activation=0, out=None):
+    args, shape = arguments(a, b, trans_a, trans_b, bias_axis, activation)
+    if out is None:
+        out = np.full(shape, np.nan, a.dtype)
+    own = scratch(args["m"], args["n"], args["k"], a.dtype)
+    _core.run_kernel(f"gemm.{a.dtype}", args, [a, b, bias, residual, out, own])
     return out
 
 

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from kernels.test_gemm import ACTIVATIONS, TRANSPOSITIONS
+from kernels.test_gemm import ACTIVATIONS, TRANSPOSITIONS, arguments
 from minimx import _core
 from minimx.ndarray.convert import from_bfloat16, to_bfloat16
 from minimx.ops.linear import gemm_scratch
@@ -26,28 +26,10 @@ def short(values):
 
 
 def gemm(a, b, trans_a=0, trans_b=0, bias=None, bias_axis=0, residual=None, activation=0, out=None):
-    batch = max(len(x) if x.ndim == 3 else 1 for x in (a, b))
-    m, k = a.shape[-2:][::-1] if trans_a else a.shape[-2:]
-    n = b.shape[-2 if trans_b else -1]
+    args, shape = arguments(a, b, trans_a, trans_b, bias_axis, activation)
     if out is None:
-        out = np.full((batch, m, n) if a.ndim == 3 or b.ndim == 3 else (m, n), 0x7FC0, np.uint16)
-    args = dict(
-        batch=batch,
-        m=m,
-        n=n,
-        k=k,
-        lda=a.shape[-1],
-        ldb=b.shape[-1],
-        ldc=n,
-        trans_a=trans_a,
-        trans_b=trans_b,
-        batch_a=m * k if a.ndim == 3 else 0,
-        batch_b=k * n if b.ndim == 3 else 0,
-        batch_c=m * n,
-        bias_axis=bias_axis,
-        activation=activation,
-    )
-    elements = gemm_scratch(m, n, k, "bfloat16", _core.thread_count()) // 4
+        out = np.full(shape, 0x7FC0, np.uint16)
+    elements = gemm_scratch(args["m"], args["n"], args["k"], "bfloat16", _core.thread_count()) // 4
     scratch = np.full(elements + 1024, np.nan, np.float32)
     _core.run_kernel("gemm.bfloat16", args, [a, b, bias, residual, out, scratch])
     assert np.isnan(scratch[elements:]).all()
