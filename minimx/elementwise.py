@@ -33,7 +33,7 @@ class Elementwise(Op, abstract=True):
 
     def write(self, p: Any, t: Tape, *args: Operand) -> Operand:
         """Writes the formula on the tape and returns where the result stands."""
-        raise NotImplementedError(f"{self.name}: write")
+        raise NotImplementedError(f"operator {self.name} must define write(p, t, *inputs), its formula")
 
     def complete_shapes(self, p: Any, ins: list[Shape], outs: list[Shape]) -> None:
         if not self.broadcast:

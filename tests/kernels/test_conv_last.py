@@ -166,6 +166,13 @@ def test_threads_do_not_change_the_result(rng):  # noqa: F811
                 np.testing.assert_array_equal(a, b)
 
 
+def ridden(sums, riders, bias, residual, scale, activation):
+    """What the riders make of exact sums of convolution; they and the sums have their channels second."""
+    sums = sums * scale[:, None, None] if "scale" in riders else sums
+    sums = sums + bias[:, None, None] if "bias" in riders else sums
+    return ACTIVATIONS[activation](sums + residual if "residual" in riders else sums)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("riders", ["", "bias", "residual", "bias residual", "scale bias", "scale bias residual"])
 @pytest.mark.parametrize("case", [CASES[2], CASES[4], CASES[10]], ids=str)
@@ -174,10 +181,7 @@ def test_riders(case, activation, riders, rng):  # noqa: F811
     x, w, residual = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.w_shape, r.y_shape))
     w /= np.sqrt(np.prod(r.w_shape[1:])).astype(np.float32)  # sums of order one: activations do not hide their errors
     bias, scale = (rng.standard_normal(r.filters).astype(np.float32) for _ in range(2))
-    want = r.forward(x, w)
-    want = want * scale[:, None, None] if "scale" in riders else want
-    want = want + bias[:, None, None] if "bias" in riders else want
-    want = ACTIVATIONS[activation](want + residual if "residual" in riders else want)
+    want = ridden(r.forward(x, w), riders, bias, residual, scale, activation)
     all_riders = {"bias": bias, "residual": to_last(residual), "scale": scale}
     given = [v if name in riders.split() else None for name, v in all_riders.items()]
     elements = least(r, "forward", _core.thread_count()) + (1 << 18)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kernels.test_conv import ACTIVATIONS, RELU, Reference, rng, threads  # noqa: F401
-from kernels.test_conv_last import CASES, args, random_case, to_first, to_last
+from kernels.test_conv_last import CASES, args, random_case, ridden, to_first, to_last
 from kernels.test_gemm_bfloat import OFFERED, check, short
 from minimx import _core
 from minimx.ndarray.convert import from_bfloat16
@@ -109,10 +109,7 @@ def test_riders(case, activation, riders, rng):  # noqa: F811
     (x, exact_x), (w, exact_w) = short(rng.standard_normal(r.x_shape)), short(rng.standard_normal(r.w_shape) / size)
     residual, added = short(rng.standard_normal(r.y_shape))
     bias, scale = (rng.standard_normal(r.filters).astype(np.float32) for _ in range(2))
-    want = r.forward(exact_x, exact_w)
-    want = want * scale[:, None, None] if "scale" in riders else want
-    want = want + bias[:, None, None] if "bias" in riders else want
-    want = ACTIVATIONS[activation](want + added if "residual" in riders else want)
+    want = ridden(r.forward(exact_x, exact_w), riders, bias, added, scale, activation)
     all_riders = {"bias": bias, "residual": to_last(residual), "scale": scale}
     given = [v if name in riders.split() else None for name, v in all_riders.items()]
     elements = least(r, False, _core.thread_count()) + (1 << 18)
