@@ -75,6 +75,6 @@ def test_the_tutorials_lenet(tmp_path):
 
 
 def test_language_model(tmp_path):
-    said = run_example("lstm_bucketing", "--sentences=1500", "--epochs=2", cwd=tmp_path)
+    said = run_example("lstm_bucketing", "--sentences=1500", "--epochs=4", cwd=tmp_path)
     reached, best = map(float, re.search(r"new sentences: ([\d.]+); the grammar's own: ([\d.]+)", said).groups())
-    assert best < reached < 6  # of 38 words
+    assert best < reached < 3.5  # of 38 words; eight seeds reach 2.7 to 2.9 (after two epochs still 3.6 to 7)
