@@ -273,7 +273,13 @@ def test_interrupted(images, number):
         "--encoding",
         ".png",
     ]
-    process = subprocess.Popen(command, cwd=REC.parents[2], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=REC.parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it otherwise
+    )
     while not list(images.glob("d.rec.tmp*")):
         assert process.poll() is None
         time.sleep(0.01)
