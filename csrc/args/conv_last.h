@@ -37,16 +37,16 @@ namespace minimx {
 // Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
 // outputs (2 or 4; other kernels ignore it):
 //
-// conv_winograd_weights        w, transformed, scratch
-// conv_winograd_turned         w, transformed, scratch     those of the data gradient
+// conv_winograd_weights        w, transformed
+// conv_winograd_turned         w, transformed     those of the data gradient
 // conv_winograd_forward        x, transformed, bias, residual, scale, y, scratch
 // conv_winograd_data_gradient  dy, transformed, bias, residual, scale, dx, scratch
 //
-// conv_winograd_weight_gradient  x, dy, dw, scratch        tiles of 2 only
+// conv_winograd_weight_gradient  x, dy, dw, scratch
 //
-// There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the weights what
-// packed ones take; for their gradient 16 · (C · up16(F) + 16 + (C + 32 + up16(F)) · tiles); for the others threads ·
-// up((tile + 2)² · (C + 80) · tiles); for at least one tile at a time. More tiles at a time round differently.
+// There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the gradient
+// of weights (tile + 2)² · (C · up16(F) + 32 + (C + 32 + up16(F)) · tiles); for the others threads · up((tile + 2)² ·
+// (C + 80) · tiles); for at least one tile at a time. More tiles at a time round differently.
 struct ConvLastArgs {
   int64_t batch;
   int64_t channels;

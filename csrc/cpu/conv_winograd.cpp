@@ -18,57 +18,65 @@ constexpr int64_t kRuns = 16;
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
-// From packed weights (conv_last_pack.h) to [panel][element][channel][filters of the panel].
+template <class T>
+constexpr int64_t kPanel = kVectors * kLanes<T>;
+
+// Channels whose transformed weights are stored together: one channel's are short pieces, a power of two apart, which
+// would crowd a few sets of the cache.
+constexpr int64_t kTogether = 4;
+
+// The weights of a forward sweep lie as window[filter][channel], those of a turned one as window[channel][filter], a
+// window being nine numbers, the last first if turned: depth and width are the sweep's. They become
+// [panel][element][term of depth][lanes of the panel].
 template <class T, int M>
-void transform_weights(const Sweep& s, const T* packed, T* to, int64_t panel_lo, int64_t panel_hi) {
+ONE_COPY void transform_weights(const Sweep& s, bool turned, const T* windows, T* to, int64_t panel_lo,
+                                int64_t panel_hi) {
   constexpr int L = kLanes<T>, A = M + 2;
   const Panels<T> panels(s.width);
-  const Place place(s);
+  const int64_t step = 9 * (turned ? s.width : 1), lane_step = 9 * (turned ? 1 : s.depth);
+  T made[A * A][kTogether * kPanel<T>], taps[9 * L];
   for (int64_t p = panel_lo; p < panel_hi; ++p) {
     const int64_t v0 = panels.begin(p), wide = (panels.begin(p + 1) - v0) * L;
-    const T* const from = packed + v0 * L * 9 * s.depth;
     T* const panel = to + v0 * L * A * A * s.depth;
-    for (int64_t c = 0; c < s.depth; ++c)
-      for (int64_t v = 0; v < wide; v += L) {
-        Vec<T> w[3][3], half[A][3];
-        for (int i = 0; i < 3; ++i)
-          for (int j = 0; j < 3; ++j) w[i][j] = load(from + place.of(c, i, j) * wide + v);
-        for (int j = 0; j < 3; ++j) {
-          const Vec<T> column[3] = {w[0][j], w[1][j], w[2][j]};
-          Vec<T> result[A];
-          Winograd<T, M>::weights(column, result);
-          for (int i = 0; i < A; ++i) half[i][j] = result[i];
+    for (int64_t c = 0; c < s.depth; c += kTogether) {
+      const int64_t together = lesser(kTogether, s.depth - c);
+      for (int64_t k = 0; k < together; ++k)
+        for (int64_t v = 0; v < wide; v += L) {
+          const int64_t lane = v0 * L + v;
+          const T* const from = windows + (c + k) * step + lane * lane_step;
+          for (int t = 0; t < 9; t += L) transpose_square(from + t, lane_step, s.width - lane, 9 - t, taps + t * L, L);
+          Vec<T> out[A][A];
+          const auto take = [&](int i, int j) { return load(taps + (turned ? 8 - 3 * i - j : 3 * i + j) * L); };
+          both_ways<T, 3, A>(take, out, Winograd<T, M>::weights);
+#pragma GCC unroll 8
+          for (int i = 0; i < A; ++i)
+#pragma GCC unroll 8
+            for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, out[i][j]);
         }
-        for (int i = 0; i < A; ++i) {
-          Vec<T> result[A];
-          Winograd<T, M>::weights(half[i], result);
-          for (int j = 0; j < A; ++j) store(panel + ((i * A + j) * s.depth + c) * wide + v, result[j]);
-        }
-      }
+      for (int e = 0; e < A * A; ++e) copy_run(panel + (e * s.depth + c) * wide, made[e], together * wide);
+    }
   }
 }
 
-template <class T, class Pack>
-void make_weights(const Sweep& s, int64_t tile, T* to, T* packed, const Context& context, const Pack& pack) {
+template <class T>
+void make_weights(const Sweep& s, bool turned, int64_t tile, void* const* buffers, const Context& context) {
+  const T* const windows = static_cast<const T*>(buffers[0]);
+  T* const to = static_cast<T*>(buffers[1]);
   const Panels<T> panels(s.width);
   const bool small = s.terms() * s.width < kWorthATask / 16;
   const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
   parallel(context, tasks, [&](int64_t task, int) {
     const int64_t lo = begin_of(task, panels.count, tasks), hi = begin_of(task + 1, panels.count, tasks);
-    pack(packed, lo, hi);
     if (tile == 2)
-      transform_weights<T, 2>(s, packed, to, lo, hi);
+      transform_weights<T, 2>(s, turned, windows, to, lo, hi);
     else
-      transform_weights<T, 4>(s, packed, to, lo, hi);
+      transform_weights<T, 4>(s, turned, windows, to, lo, hi);
   });
 }
 
 template <class T>
 void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  const Sweep s = forward_sweep(a);
-  const T* w = static_cast<const T*>(buffers[0]);
-  make_weights(s, a.tile, static_cast<T*>(buffers[1]), static_cast<T*>(buffers[2]), context,
-               [&](T* packed, int64_t lo, int64_t hi) { pack_forward(s, w, packed, lo, hi); });
+  make_weights<T>(forward_sweep(a), false, a.tile, buffers, context);
 }
 
 Sweep gradient_sweep(const ConvLastArgs& a) {
@@ -77,10 +85,7 @@ Sweep gradient_sweep(const ConvLastArgs& a) {
 
 template <class T>
 void conv_winograd_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  const Sweep s = gradient_sweep(a);
-  const T* w = static_cast<const T*>(buffers[0]);
-  make_weights(s, a.tile, static_cast<T*>(buffers[1]), static_cast<T*>(buffers[2]), context,
-               [&](T* packed, int64_t lo, int64_t hi) { pack_turned(s, 9, 3, w, packed, lo, hi); });
+  make_weights<T>(gradient_sweep(a), true, a.tile, buffers, context);
 }
 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
@@ -94,18 +99,16 @@ struct Delivery {
   int64_t activation;
 };
 
-// The sums of a tile lie together, element by element, with room for the widest panel.
-template <class T>
-constexpr int64_t kPanel = kVectors * kLanes<T>;
-// A line more between tiles: a power of two would crowd a few sets of the cache.
+// The sums of a tile lie together, element by element, with room for the widest panel, and a line more between tiles: a
+// power of two would crowd a few sets of the cache.
 template <class T, int M>
 constexpr int64_t kTileSums = (M + 2) * (M + 2) * kPanel<T> + 64 / static_cast<int64_t>(sizeof(T));
 
 // `sums` are those of one tile and the vectors v0..v1-1 of filters, the last of which has `last` ones. What is
 // delivered is known by value: stores could change it otherwise.
 template <class T, int M>
-void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v0, int64_t v1, int last,
-                      const Delivery<T> d) {
+ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v0, int64_t v1, int last,
+                               const Delivery<T> d) {
   constexpr int A = M + 2, L = kLanes<T>;
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column;
   const int64_t pixel = s.width, line = s.column.out * pixel;

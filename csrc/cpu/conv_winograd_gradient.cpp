@@ -1,7 +1,7 @@
 // conv_winograd_gradient: gradients of weights of 3 x 3, with the products of Winograd's algorithm.
 //
-// Tiles of x and of dy are transformed to 16 elements each. An element's matrix of sums, channels by filters, is a
-// product over all tiles; transformed back, the 16 are the weights' gradients. What one chunk of tiles becomes stays in
+// Tiles of x and of dy are transformed to (M + 2)² elements each. An element's matrix of sums, channels by filters, is
+// a product over all tiles; transformed back, they are the weights' gradients. What one chunk of tiles becomes stays in
 // the third-level cache between the threads that transform and those that multiply.
 #include "../args/conv_last.h"
 #include "conv_last_pack.h"
@@ -12,16 +12,19 @@ namespace MINIMX_LEVEL {
 namespace {
 
 constexpr int64_t kWorthATask = 1 << 18;
-constexpr int M = 2, A = M + 2;
+
+// Elements in a line of the cache. A line more between matrices: a power of two would crowd a few sets of the cache.
+template <class T>
+constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
 
 // Tiles that are summed up at once: their terms and a panel of dy share the first-level cache.
 constexpr int64_t kStrip = 128;
 
 // Transforms a tile of dy: to the panels of every element, which are `apart` from each other and `count` tiles long.
-template <class T>
-void transform_slope(const Sweep& s, const Panels<T>& panels, const Tile& tile, const T* dy, T* to, int64_t apart,
-                     int64_t t, int64_t count) {
-  constexpr int L = kLanes<T>;
+template <class T, int M>
+ONE_COPY void transform_slope(const Sweep& s, const Panels<T>& panels, const Tile& tile, const T* dy, T* to,
+                              int64_t apart, int64_t t, int64_t count) {
+  constexpr int L = kLanes<T>, A = M + 2;
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column, line = s.column.out * s.width;
   const T* const first = dy + ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * s.width;
   const auto inside = [&](int i, int j) { return i < rows && j < columns; };
@@ -69,26 +72,50 @@ void multiply(const Sweep& s, const T* x, int64_t pixel, const T* dy, int64_t co
   }
 }
 
-// Turns 16 sums into 9 weights' gradients, where the first 9 sums were.
-template <class T>
-void transform_sums(const Sweep& s, T* sums, int64_t pitch, int64_t lo, int64_t hi) {
-  constexpr int L = kLanes<T>;
-  for (int64_t c = lo; c < hi; ++c)
-    for (int64_t f = 0; f < s.width; f += L) {
-      Vec<T> out[3][3];
-      const auto take = [&](int i, int j) { return load(sums + ((i * A + j) * s.depth + c) * pitch + f); };
-      both_ways<T, A, 3>(take, out, Winograd<T, M>::gradient);
+// Transforms the sums of filters lo..hi-1 back to dw[filter][channel][tap]. Squares of channels by filters go through
+// `taps`, as many filters at a time as a line of sums has, so that no line is read twice.
+template <class T, int M>
+ONE_COPY void transform_sums(const Sweep& s, const T* sums, int64_t pitch, int64_t apart, T* dw, int64_t lo,
+                             int64_t hi) {
+  constexpr int L = kLanes<T>, A = M + 2, V = kLine<T> / L;
+  T taps[V][9 * L * L];
+  for (int64_t f = lo; f < hi; f += V * L)
+    for (int64_t c = 0; c < s.depth; c += L) {
+      const int64_t channels = lesser(L, s.depth - c), terms = 9 * channels;
+      for (int64_t k = 0; k < channels; ++k)
+        for (int v = 0; v < V; ++v) {
+          Vec<T> out[3][3];
+          const T* const from = sums + (c + k) * pitch + f + v * L;
+          both_ways<T, A, 3>([&](int i, int j) { return load(from + (i * A + j) * apart); }, out,
+                             Winograd<T, M>::gradient);
 #pragma GCC unroll 8
-      for (int i = 0; i < 3; ++i)
+          for (int i = 0; i < 3; ++i)
 #pragma GCC unroll 8
-        for (int j = 0; j < 3; ++j) store(sums + ((i * 3 + j) * s.depth + c) * pitch + f, out[i][j]);
+            for (int j = 0; j < 3; ++j) store(taps[v] + (9 * k + 3 * i + j) * L, out[i][j]);
+        }
+      for (int v = 0; v < V; ++v) {
+        const int64_t filters = lesser(L, hi - f - v * L);
+        for (int64_t t = 0; t < terms; t += L) {
+          const int n = static_cast<int>(lesser(L, terms - t));
+          Vec<T> r[L];
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i) r[i] = i < n ? load(taps[v] + (t + i) * L) : Vec<T>{};
+          transpose<T>(r);
+          T* const to = dw + ((f + v * L) * s.depth + c) * 9 + t;
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i)
+            if (i < filters && n == L)
+              store(to + i * s.depth * 9, r[i]);
+            else if (i < filters)
+              store_part(to + i * s.depth * 9, r[i], n);
+        }
+      }
     }
 }
 
-template <class T>
-void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  constexpr int L = kLanes<T>;
-  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T)), elements = A * A;
+template <class T, int M>
+void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  constexpr int64_t line = kLine<T>, elements = (M + 2) * (M + 2);
   const Sweep s = forward_sweep(a);
   const T *const x = static_cast<const T*>(buffers[0]), *const dy = static_cast<const T*>(buffers[1]);
   T *const dw = static_cast<T*>(buffers[2]), *const sums = static_cast<T*>(buffers[3]);
@@ -99,13 +126,13 @@ void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, 
   const Panels<T> panels(s.width);
   const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
   const int64_t pixel = (ceil_div(s.depth, line) | 1) * line, pitch = ceil_div(s.width, 16) * 16;
-  const int64_t total = s.images * grid.size(), one = s.depth * pitch;
+  const int64_t total = s.images * grid.size(), one = s.depth * pitch + line;
   // Chunks do not depend on the number of threads, and so neither does the result.
   const int64_t room = a.scratch / elements - one - line;
   const int64_t chunks = ceil_div(total, greater(1, room / (pixel + pitch)));
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
   T *const terms = sums + elements * one, *const slopes = terms + elements * apart;
-  const int64_t work = total * elements * one, workers = 4 * static_cast<int64_t>(context.threads);
+  const int64_t work = total * elements * s.depth * pitch, workers = 4 * static_cast<int64_t>(context.threads);
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t parts = lesser(panels.count, ceil_div(workers, elements));
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
@@ -116,7 +143,7 @@ void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, 
       TileWalk<M> walk(grid, t0 + begin);
       for (int64_t t = begin; t < end; ++t, walk.next()) {
         transform_input<T, M>(s, walk.tile, x, terms + t * pixel, apart);
-        transform_slope(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
+        transform_slope<T, M>(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
       }
     });
     parallel(context, alone ? 1 : elements * parts, [&](int64_t task, int) {
@@ -127,15 +154,19 @@ void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, 
       }
     });
   }
-  const int64_t tasks = alone ? 1 : lesser(s.depth, workers);
-  parallel(context, tasks, [&](int64_t task, int) {
-    transform_sums(s, sums, pitch, begin_of(task, s.depth, tasks), begin_of(task + 1, s.depth, tasks));
-  });
-  const int64_t lines = ceil_div(s.width, L), pieces = alone ? 1 : lesser(lines, workers);
+  const int64_t lines = ceil_div(s.width, line), pieces = alone ? 1 : lesser(lines, workers);
   parallel(context, pieces, [&](int64_t task, int) {
-    deliver_weights(s, sums, pitch, dw, begin_of(task, lines, pieces) * L,
-                    lesser(s.width, begin_of(task + 1, lines, pieces) * L));
+    transform_sums<T, M>(s, sums, pitch, one, dw, begin_of(task, lines, pieces) * line,
+                         lesser(s.width, begin_of(task + 1, lines, pieces) * line));
   });
+}
+
+template <class T>
+void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  if (a.tile == 2)
+    by_tiles<T, 2>(a, buffers, context);
+  else
+    by_tiles<T, 4>(a, buffers, context);
 }
 
 }  // namespace

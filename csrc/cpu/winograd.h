@@ -2,6 +2,14 @@
 #pragma once
 #include "simd.h"
 
+// For functions whose results must not depend on the caller, say on the number of threads: which products are fused
+// with sums is up to the compiler, and it may decide otherwise in every copy that it makes.
+#if defined(__clang__)
+#define ONE_COPY [[gnu::noinline]]
+#else
+#define ONE_COPY [[gnu::noinline, gnu::noclone]]
+#endif
+
 namespace minimx {
 namespace {
 
@@ -44,36 +52,57 @@ struct Winograd<T, 2> {
   }
 };
 
-// Points 0, 1, -1, 2, -2 and infinity. Rounding errors are a few times those of a sum.
+// Points 0, a, -a, b, -b and infinity. The usual 1 and 2 lose twice as much to rounding as these, which are close to
+// one another's reciprocals and whose products are numbers of few bits: with them errors are about twice those of a
+// sum.
 template <class T>
 struct Winograd<T, 4> {
   using V = Vec<T>;
+  static constexpr double a = 0.625, b = 1.5, aa = a * a, bb = b * b;
+  static constexpr double by_a = 1 / (2 * aa * (aa - bb)), by_b = 1 / (2 * bb * (bb - aa)), by_0 = 1 / (aa * bb);
   static V by(double factor, V v) { return splat(static_cast<T>(factor)) * v; }
   static void input(const V (&x)[6], V (&y)[6]) {
-    const V a = x[4] - by(4, x[2]), b = x[3] - by(4, x[1]), c = x[4] - x[2], d = by(2, x[3] - x[1]);
-    y[0] = by(4, x[0]) - by(5, x[2]) + x[4];
-    y[1] = a + b;
-    y[2] = a - b;
-    y[3] = c + d;
-    y[4] = c - d;
-    y[5] = by(4, x[1]) - by(5, x[3]) + x[5];
+    const V even_a = x[4] - by(bb, x[2]), odd_a = by(a, x[3]) - by(a * bb, x[1]);
+    const V even_b = x[4] - by(aa, x[2]), odd_b = by(b, x[3]) - by(b * aa, x[1]);
+    y[0] = by(aa * bb, x[0]) - by(aa + bb, x[2]) + x[4];
+    y[1] = even_a + odd_a;
+    y[2] = even_a - odd_a;
+    y[3] = even_b + odd_b;
+    y[4] = even_b - odd_b;
+    y[5] = by(aa * bb, x[1]) - by(aa + bb, x[3]) + x[5];
   }
   static void weights(const V (&w)[3], V (&y)[6]) {
-    const V sum = by(-1.0 / 6, w[0] + w[2]), odd = by(1.0 / 6, w[1]);
-    const V even = by(1.0 / 24, w[0]) + by(1.0 / 6, w[2]), other = by(1.0 / 12, w[1]);
-    y[0] = by(0.25, w[0]);
-    y[1] = sum - odd;
-    y[2] = sum + odd;
-    y[3] = even + other;
-    y[4] = even - other;
+    const V even_a = by(by_a, w[0]) + by(by_a * aa, w[2]), odd_a = by(by_a * a, w[1]);
+    const V even_b = by(by_b, w[0]) + by(by_b * bb, w[2]), odd_b = by(by_b * b, w[1]);
+    y[0] = by(by_0, w[0]);
+    y[1] = even_a + odd_a;
+    y[2] = even_a - odd_a;
+    y[3] = even_b + odd_b;
+    y[4] = even_b - odd_b;
     y[5] = w[2];
   }
   static void output(const V (&m)[6], V (&y)[4]) {
-    const V a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
-    y[0] = m[0] + a + c;
-    y[1] = b + by(2, d);
-    y[2] = a + by(4, c);
-    y[3] = b + by(8, d) + m[5];
+    const V even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+    y[0] = m[0] + even_a + even_b;
+    y[1] = by(a, odd_a) + by(b, odd_b);
+    y[2] = by(aa, even_a) + by(bb, even_b);
+    y[3] = by(a * aa, odd_a) + by(b * bb, odd_b) + m[5];
+  }
+  static void slope(const V (&y)[4], V (&m)[6]) {
+    const V even_a = y[0] + by(aa, y[2]), odd_a = by(a, y[1]) + by(a * aa, y[3]);
+    const V even_b = y[0] + by(bb, y[2]), odd_b = by(b, y[1]) + by(b * bb, y[3]);
+    m[0] = y[0];
+    m[1] = even_a + odd_a;
+    m[2] = even_a - odd_a;
+    m[3] = even_b + odd_b;
+    m[4] = even_b - odd_b;
+    m[5] = y[3];
+  }
+  static void gradient(const V (&y)[6], V (&w)[3]) {
+    const V even_a = y[1] + y[2], odd_a = y[1] - y[2], even_b = y[3] + y[4], odd_b = y[3] - y[4];
+    w[0] = by(by_0, y[0]) + by(by_a, even_a) + by(by_b, even_b);
+    w[1] = by(by_a * a, odd_a) + by(by_b * b, odd_b);
+    w[2] = by(by_a * aa, even_a) + by(by_b * bb, even_b) + y[5];
   }
 };
 

@@ -37,7 +37,7 @@ struct TileWalk {
 
 // Transforms channels of one tile to elements `apart` from each other.
 template <class T, int M>
-void transform_input(const Sweep& s, const Tile& tile, const T* x, T* to, int64_t apart) {
+ONE_COPY void transform_input(const Sweep& s, const Tile& tile, const T* x, T* to, int64_t apart) {
   constexpr int L = kLanes<T>, A = M + 2;
   const int64_t row = tile.row + s.row.start, column = tile.column + s.column.start;
   const int64_t pixel = s.depth, line = s.column.in * pixel;

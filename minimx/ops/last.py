@@ -21,8 +21,8 @@ BOX = 128 * 1024
 STRIP, FILTERS_AT_ONCE = 256, 512
 PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
-# Elements that transformed tiles of a weight gradient may take: an eighth of a third-level cache.
-TILES = 1024 * 1024
+# Numbers that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
+TILES = 2 * 1024 * 1024
 LP = 3  # of enum PoolType in csrc/args/pool.h
 
 
@@ -83,10 +83,11 @@ def winograd_tiles(tile: int, depth: int) -> int:
     return max(14, 220_000 // ((tile + 2) ** 2 * (depth + 64)))
 
 
-def winograd_sums_scratch(depth: int, width: int, tiles: int) -> int:
-    """Elements for a weight gradient in Winograd's way: sums, and what `tiles` tiles of both operands become."""
-    at_once = max(1, min(tiles, TILES // (16 * (depth + width))))
-    return 16 * (up(width, WIDE) * depth + 16 + at_once * (depth + 2 * WIDE + up(width, WIDE)))
+def winograd_sums_scratch(tile: int, depth: int, width: int, tiles: int) -> int:
+    """Numbers for a weight gradient in Winograd's way: sums, and what `tiles` tiles of both operands become."""
+    elements = (tile + 2) ** 2
+    at_once = max(1, min(tiles, TILES // (elements * (depth + width))))
+    return elements * (up(width, WIDE) * depth + 32 + at_once * (depth + 2 * WIDE + up(width, WIDE)))
 
 
 def winograd_scratch(threads: int, tile: int, depth: int) -> int:
@@ -116,11 +117,10 @@ class PackedWeights(_Convolving, abstract=True):
         # Any image will do that the window fits into once.
         args = geometry(p, (1, *p.kernel, channels), (1, 1, 1, filters), 0)
         args["pad"] = [0, 0]
-        scratch = 9 * up(filters, WIDE) * up(channels, WIDE) * ITEM_SIZES[out.dtype] if p.tile else 0
         kernel = ("conv_winograd_" if p.tile else "conv_last_") + ("turned" if p.turned else "weights")
         kept = emit.keep(weight, out)
         dtype = weight.dtype if weight.dtype == out.dtype else f"{weight.dtype}.{out.dtype}"
-        emit(kernel, dtype, args, [weight], [out], scratch=scratch)
+        emit(kernel, dtype, args, [weight], [out])
         emit.calls[-1].kept = kept
 
 
@@ -210,7 +210,7 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
         if p.tile:
             tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
-            elements = winograd_sums_scratch(data.shape[3], grad.shape[3], tiles)
+            elements = winograd_sums_scratch(p.tile, data.shape[3], grad.shape[3], tiles)
         else:
             pixels = max(STRIP, grad.shape[2])
             per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)
