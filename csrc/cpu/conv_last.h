@@ -59,6 +59,15 @@ inline Sweep forward_sweep(const ConvLastArgs& a) {
   return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
 }
 
+// Calls body(sweep) for every class of a data gradient whose pixels have `depth` elements. Of a small image some classes
+// have no pixels, but weights they have all the same.
+template <class Body>
+void each_class(const ConvLastArgs& a, int64_t depth, const Body& body) {
+  for (int64_t i = 0; i < a.stride[0]; ++i)
+    for (int64_t j = 0; j < a.stride[1]; ++j)
+      body(Sweep{a.batch, depth, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false});
+}
+
 // Channels that are summed up before the next tap: what a row of taps reads of them stays in the first-level cache.
 constexpr int64_t kChannelsAtOnce = 64;
 

@@ -10,16 +10,6 @@ namespace {
 // Less work than this is not worth waking another thread.
 constexpr int64_t kWorthATask = 1 << 18;
 
-// Calls body(sweep) for every class of a data gradient whose pixels have `depth` elements.
-template <class Body>
-void each_class(const ConvLastArgs& a, int64_t depth, const Body& body) {
-  for (int64_t i = 0; i < a.stride[0]; ++i)
-    for (int64_t j = 0; j < a.stride[1]; ++j) {
-      const Sweep s{a.batch, depth, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false};
-      if (s.outputs() > 0) body(s);
-    }
-}
-
 // Elements of input, and of output, that a box should have at most: both stay in the second-level cache, which is
 // smaller where vectors are.
 template <class E>
