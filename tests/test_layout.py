@@ -134,17 +134,32 @@ def assert_rounded_alike(network, shape, req, executor, train):
 @pytest.mark.parametrize(
     "shape, filters, pad", [((3, 5, 7, 9), 31, 1), ((1, 37, 10, 6), 16, 0), ((2, 16, 4, 5), 50, 2)]
 )
-@pytest.mark.parametrize("tile", [2, 4])
-def test_winograd_of_odd_shapes(tile, shape, filters, pad, monkeypatch):
+@pytest.mark.parametrize("kernel, stride, tile", [(3, 1, 2), (3, 1, 4), (4, 2, 4), (2, 1, 4)])
+def test_winograd_of_odd_shapes(kernel, stride, tile, shape, filters, pad, monkeypatch):
     """Tiles that stick out, channels and filters that fill no vector."""
     monkeypatch.setattr("minimx.passes.winograd._work", lambda node, size, keeps: abs(size - tile))
 
     def network(x):
-        return mx.sym.Convolution(x, kernel=(3, 3), pad=(pad, pad), num_filter=filters, name="c")
+        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "pad": (pad, pad)}
+        return mx.sym.Convolution(x, num_filter=filters, name="c", **window)
 
     executor = bind(network, shape, "write")
     assert sum(k.startswith("conv_winograd") for k in kernels(executor, True)) == 5
     assert_rounded_alike(network, shape, "write", executor, True)
+
+
+@pytest.mark.parametrize("kernel, stride, pad", [(3, 2, 1), (5, 3, 2), (4, 2, 2)])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_gradients_of_small_images(size, kernel, stride, pad):
+    """Some classes of pixels of the stride have none."""
+
+    def network(x):
+        window = {"kernel": (kernel, kernel), "stride": (stride, stride), "pad": (pad, pad)}
+        return mx.sym.Convolution(x, num_filter=32, name="c", **window)
+
+    executor = bind(network, (2, 32, size, size))
+    assert "conv_last_data_gradient" in kernels(executor, True)
+    assert_rounded_alike(network, (2, 32, size, size), "write", executor, True)
 
 
 def test_gradients_of_relu_and_sums_ride():

@@ -34,8 +34,9 @@ namespace minimx {
 // packed weights and in scratch, and C and F are halved, rounded up, where they are summed up over. Weights may be
 // float32 (conv_last_weights.float32.bfloat16, and turned): packing rounds them.
 //
-// Windows of 3 x 3 with a stride and dilation of one have a second way, Winograd's, for tiles of `tile` x `tile`
-// outputs (2 or 4; other kernels ignore it):
+// Square windows of R·stride taps, with a dilation of one, have a second way, Winograd's, for tiles of `tile` x `tile`
+// outputs (other kernels ignore it): tiles of 2 or 4 for R = 3 with a stride of one, of 4 for R = 2 with a stride of one
+// or two.
 //
 // conv_winograd_weights        w, transformed
 // conv_winograd_turned         w, transformed     those of the data gradient
@@ -44,9 +45,10 @@ namespace minimx {
 //
 // conv_winograd_weight_gradient  x, dy, dw, scratch
 //
-// There are (tile + 2)² · channels · filters transformed weights, rounded up as above. Scratch: for the gradient
-// of weights (tile + 2)² · (C · up16(F) + 32 + (C + 32 + up16(F)) · tiles); for the others threads · up((tile + 2)² ·
-// (C + 80) · tiles); for at least one tile at a time. More tiles at a time round differently.
+// With E = (tile + R - 1)² and D = stride² · C there are E · D · F transformed weights, rounded up as above. Scratch:
+// for the gradient of weights E · (D · up16(F) + 32 + (D + 32 + up16(F)) · tiles); for the others threads · up(E · (D +
+// F + F / 8 + 80) · tiles), where D is F and F is C for the data gradient; for at least one tile at a time. More tiles
+// at a time round differently.
 struct ConvLastArgs {
   int64_t batch;
   int64_t channels;

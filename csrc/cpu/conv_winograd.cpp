@@ -1,6 +1,6 @@
-// conv_winograd: convolution by windows of 3 x 3, with the products of Winograd's algorithm.
+// conv_winograd: convolution by small windows, with the products of Winograd's algorithm.
 //
-// Tiles of the input are transformed to (M + 2)² matrices, tiles by channels, each of which is multiplied by its own
+// Tiles of the input are transformed to A² matrices, tiles by channels, each of which is multiplied by its own
 // matrix of transformed weights; what comes out is transformed back while it is in the cache. A chunk of tiles goes
 // through all of it on one thread.
 #include "../args/conv_last.h"
@@ -13,7 +13,6 @@ namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
-constexpr int64_t kWorthATask = 1 << 18;
 constexpr int64_t kRuns = 16;
 
 // ---- Weights --------------------------------------------------------------------------------------------------------
@@ -25,67 +24,81 @@ constexpr int64_t kPanel = kVectors * kLanes<T>;
 // would crowd a few sets of the cache.
 constexpr int64_t kTogether = 4;
 
-// The weights of a forward sweep lie as window[filter][channel], those of a turned one as window[channel][filter], a
-// window being nine numbers, the last first if turned: depth and width are the sweep's. They become
-// [panel][element][term of depth][lanes of the panel].
-template <class T, int M>
-ONE_COPY void transform_weights(const Sweep& s, bool turned, const T* windows, T* to, int64_t panel_lo,
+// The weights of a forward sweep lie as window[filter][channel], those of a turned one as window[channel][filter]:
+// depth and width are the sweep's. They become [panel][element][term of tile_depth][lanes of the panel].
+template <class T, class Tiling>
+ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T* windows, T* to, int64_t panel_lo,
                                 int64_t panel_hi) {
-  constexpr int L = kLanes<T>, A = M + 2;
+  constexpr int L = kLanes<T>, A = Tiling::A, R = Tiling::R;
   const Panels<T> panels(s.width);
-  const int64_t step = 9 * (turned ? s.width : 1), lane_step = 9 * (turned ? 1 : s.depth);
-  T made[A * A][kTogether * kPanel<T>], taps[9 * L];
+  const int taps = kernel * kernel;
+  const int64_t step = taps * (turned ? s.width : 1), lane_step = taps * (turned ? 1 : s.depth);
+  const int64_t depth = tile_depth(s), apart = panels.vectors * L * depth;
+  T made[A * A][kTogether * kPanel<T>], window[(kMostTaps + L) * L];
   for (int64_t p = panel_lo; p < panel_hi; ++p) {
     const int64_t v0 = panels.begin(p), wide = (panels.begin(p + 1) - v0) * L;
-    T* const panel = to + v0 * L * A * A * s.depth;
-    for (int64_t c = 0; c < s.depth; c += kTogether) {
-      const int64_t together = lesser(kTogether, s.depth - c);
-      for (int64_t k = 0; k < together; ++k)
-        for (int64_t v = 0; v < wide; v += L) {
-          const int64_t lane = v0 * L + v;
-          const T* const from = windows + (c + k) * step + lane * lane_step;
-          for (int t = 0; t < 9; t += L) transpose_square(from + t, lane_step, s.width - lane, 9 - t, taps + t * L, L);
-          Vec<T> out[A][A];
-          const auto take = [&](int i, int j) { return load(taps + (turned ? 8 - 3 * i - j : 3 * i + j) * L); };
-          both_ways<T, 3, A>(take, out, Winograd<T, M>::weights);
+    T* const panel = to + v0 * L * depth;
+    each_phase(s, [&](int64_t row_phase, int64_t column_phase, int64_t before) {
+      const auto tap = [&](int i, int j) {
+        const int64_t row = s.row.from + row_phase + i * s.row.stride * s.row.step;
+        return row * kernel + s.column.from + column_phase + j * s.column.stride * s.column.step;
+      };
+      for (int64_t c = 0; c < s.depth; c += kTogether) {
+        const int64_t together = lesser(kTogether, s.depth - c);
+        for (int64_t k = 0; k < together; ++k)
+          for (int64_t v = 0; v < wide; v += L) {
+            const int64_t lane = v0 * L + v;
+            const T* const from = windows + (c + k) * step + lane * lane_step;
+            for (int t = 0; t < taps; t += L)
+              transpose_square(from + t, lane_step, s.width - lane, taps - t, window + t * L, L);
+            Vec<T> out[A][A];
+            both_ways<T, R, A>([&](int i, int j) { return load(window + tap(i, j) * L); }, out,
+                               Winograd<T, Tiling::M, R>::weights);
 #pragma GCC unroll 8
-          for (int i = 0; i < A; ++i)
+            for (int i = 0; i < A; ++i)
 #pragma GCC unroll 8
-            for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, out[i][j]);
-        }
-      for (int e = 0; e < A * A; ++e) copy_run(panel + (e * s.depth + c) * wide, made[e], together * wide);
-    }
+              for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, out[i][j]);
+          }
+        for (int e = 0; e < A * A; ++e) copy_run(panel + e * apart + (before + c) * wide, made[e], together * wide);
+      }
+    });
   }
 }
 
-template <class T>
-void make_weights(const Sweep& s, bool turned, int64_t tile, void* const* buffers, const Context& context) {
-  const T* const windows = static_cast<const T*>(buffers[0]);
-  T* const to = static_cast<T*>(buffers[1]);
+template <class T, class Tiling>
+void make_weights(const Sweep& s, bool turned, int64_t kernel, const T* windows, T* to, const Context& context) {
   const Panels<T> panels(s.width);
   const bool small = s.terms() * s.width < kWorthATask / 16;
   const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
   parallel(context, tasks, [&](int64_t task, int) {
-    const int64_t lo = begin_of(task, panels.count, tasks), hi = begin_of(task + 1, panels.count, tasks);
-    if (tile == 2)
-      transform_weights<T, 2>(s, turned, windows, to, lo, hi);
-    else
-      transform_weights<T, 4>(s, turned, windows, to, lo, hi);
+    transform_weights<T, Tiling>(s, turned, static_cast<int>(kernel), windows, to, begin_of(task, panels.count, tasks),
+                                 begin_of(task + 1, panels.count, tasks));
   });
 }
 
 template <class T>
 void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  make_weights<T>(forward_sweep(a), false, a.tile, buffers, context);
+  with_tiling(a, [&](auto tiling) {
+    make_weights<T, decltype(tiling)>(forward_sweep(a), false, a.kernel[1], static_cast<const T*>(buffers[0]),
+                                      static_cast<T*>(buffers[1]), context);
+  });
 }
 
-Sweep gradient_sweep(const ConvLastArgs& a) {
-  return {a.batch, a.filters, a.channels, class_axis(a, 0, 0), class_axis(a, 1, 0), false};
+// Numbers that the transformed weights of a sweep take.
+template <class T, class Tiling>
+int64_t weights_size(const Sweep& s) {
+  return Tiling::A * Tiling::A * tile_depth(s) * Panels<T>(s.width).vectors * kLanes<T>;
 }
 
 template <class T>
 void conv_winograd_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  make_weights<T>(gradient_sweep(a), true, a.tile, buffers, context);
+  with_tiling(a, [&](auto tiling) {
+    T* to = static_cast<T*>(buffers[1]);
+    each_class(a, a.filters, [&](const Sweep& s) {
+      make_weights<T, decltype(tiling)>(s, true, a.kernel[1], static_cast<const T*>(buffers[0]), to, context);
+      to += weights_size<T, decltype(tiling)>(s);
+    });
+  });
 }
 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
@@ -101,18 +114,19 @@ struct Delivery {
 
 // The sums of a tile lie together, element by element, with room for the widest panel, and a line more between tiles: a
 // power of two would crowd a few sets of the cache.
-template <class T, int M>
-constexpr int64_t kTileSums = (M + 2) * (M + 2) * kPanel<T> + 64 / static_cast<int64_t>(sizeof(T));
+template <class T, int A>
+constexpr int64_t kTileSums = A * A * kPanel<T> + 64 / static_cast<int64_t>(sizeof(T));
 
 // `sums` are those of one tile and the vectors v0..v1-1 of filters, the last of which has `last` ones. What is
 // delivered is known by value: stores could change it otherwise.
-template <class T, int M>
+template <class T, class Tiling>
 ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v0, int64_t v1, int last,
                                const Delivery<T> d) {
-  constexpr int A = M + 2, L = kLanes<T>;
+  constexpr int M = Tiling::M, A = Tiling::A, L = kLanes<T>;
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column;
-  const int64_t pixel = s.width, line = s.column.out * pixel;
-  int64_t at = ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * pixel + v0 * L;
+  const int64_t pixel = s.column.every * s.width, line = s.row.every * s.column.result * s.width;
+  const int64_t row = tile.image * s.row.result + s.row.first + tile.row * s.row.every;
+  int64_t at = (row * s.column.result + s.column.first + tile.column * s.column.every) * s.width + v0 * L;
   for (int64_t v = v0; v < v1; ++v, sums += L, at += L) {
     const int n = v + 1 == v1 ? last : L;
     const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };
@@ -125,7 +139,8 @@ ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, 
         for (int j = 0; j < M; ++j)
           if (i < rows && j < columns) f(out[i][j], at + i * line + j * pixel);
     };
-    both_ways<T, A, M>([&](int i, int j) { return load(sums + (i * A + j) * kPanel<T>); }, out, Winograd<T, M>::output);
+    both_ways<T, A, M>([&](int i, int j) { return load(sums + (i * A + j) * kPanel<T>); }, out,
+                       Winograd<T, M, Tiling::R>::output);
     if (d.scale) {
       const Vec<T> scale = take(d.scale + v * L), bias = take(d.bias + v * L);
       each([&](Vec<T>& sum, int64_t) { sum = sum * scale + bias; });
@@ -146,30 +161,29 @@ ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, 
   }
 }
 
-// Where vectors are shorter second-level caches are smaller, too: of tiles not more than these elements are transformed
-// at once, unless there are so many weights that reading them again would cost more.
-constexpr int64_t kTransformed = 100'000, kFewWeights = 1 << 20;
+// Transformed weights that take a good part of a third-level cache.
+constexpr int64_t kManyWeights = 2 << 20;
 
-template <class T, int M>
+template <class T, class Tiling>
 void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d, T* scratch, int64_t scratch_size,
               const Context& context) {
-  constexpr int L = kLanes<T>, A = M + 2;
+  constexpr int L = kLanes<T>, M = Tiling::M, A = Tiling::A;
   const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
   const Panels<T> panels(s.width);
+  const int64_t depth = tile_depth(s);
   // An odd number of lines between tiles: a power of two would crowd a few sets of the cache.
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
-  const int64_t pixel = (ceil_div(s.depth, line) | 1) * line;
+  const int64_t pixel = (ceil_div(depth, line) | 1) * line;
   if (s.outputs() * s.width == 0) return;
-  const int64_t total = s.images * grid.size(), work = total * A * A * s.depth * s.width;
+  const int64_t total = s.images * grid.size(), work = total * A * A * depth * s.width;
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  int64_t most = greater(1, (per_thread - A * A * line) / (A * A * pixel + kTileSums<T, M>));
-  if (MINIMX_VECTOR_BYTES < 64 && A * A * s.depth * s.width <= kFewWeights)
-    most = lesser(most, greater(2 * kPixels, kTransformed / (A * A * (pixel + kPanel<T>))));
+  const int64_t most = greater(1, (per_thread - A * A * line) / (A * A * pixel + panels.count * kTileSums<T, A>));
   // A chunk for all has its filters dealt out instead of its tiles: that transforms the tiles several times, but reads
   // the weights, which are more, only once.
-  const bool few = total <= 4 * kPixels && 4 * total <= s.width;
+  const bool many_weights = A * A * depth * s.width > kManyWeights;
+  const bool few = total <= (many_weights ? 64 : 4 * kPixels) && 4 * total <= s.width;
   const int64_t enough = greater(ceil_div(total, most), few ? 1 : lesser(workers, ceil_div(total, 2 * kPixels)));
   const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
   const int64_t parts = chunks > 1 ? 1 : lesser(panels.count, workers);
@@ -186,67 +200,74 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
       if (chunk != last) {
         TileWalk<M> walk = start;
         for (int64_t t = 0; t < count; ++t, walk.next())
-          transform_input<T, M>(s, walk.tile, x, transformed + t * pixel, apart);
+          transform_input<T, Tiling>(s, walk.tile, x, transformed + t * pixel, apart);
       }
       last = chunk;
       // Several runs, for what is fetched ahead is fetched with each of them.
       Run runs[kRuns];
-      const int64_t cuts = lesser(kRuns, ceil_div(s.depth, kChannelsAtOnce));
+      const int64_t cuts = lesser(kRuns, ceil_div(depth, kChannelsAtOnce));
       for (int64_t r = 0; r < cuts; ++r) {
-        const int64_t lo = begin_of(r, s.depth, cuts);
-        runs[r] = {static_cast<int32_t>(lo), static_cast<int32_t>(begin_of(r + 1, s.depth, cuts) - lo)};
+        const int64_t lo = begin_of(r, depth, cuts);
+        runs[r] = {static_cast<int32_t>(lo), static_cast<int32_t>(begin_of(r + 1, depth, cuts) - lo)};
       }
       const Cuts tiles(count, kPixels);
       const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
-      for (int64_t p = p0; p < p1; ++p) {
-        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
-        for (int64_t e = 0; e < A * A; ++e) {
-          const T* w = weights + (v0 * L * A * A + e * wide) * s.depth;
+      // One element after the other: its tiles stay in the cache, and the weights go by once.
+      for (int64_t e = 0; e < A * A; ++e)
+        for (int64_t p = p0; p < p1; ++p) {
+          const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
           LastEnds<T> ends{};
-          ends.pixel = kTileSums<T, M>;
-          if (tiles.count <= kFewTiles) ends.ahead = {s.depth * wide, 0, tiles.count};
+          ends.pixel = kTileSums<T, A>;
+          if (tiles.count <= kFewTiles) ends.ahead = {depth * wide, 0, tiles.count};
           for (int64_t j = 0; j < tiles.count; ++j) {
             const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
-            ends.y = sums + lo * kTileSums<T, M> + e * kPanel<T>;
+            ends.y = sums + ((p - p0) * longest + lo) * kTileSums<T, A> + e * kPanel<T>;
             ends.ahead.part = j;
-            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts, w,
-                                                        ends);
+            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts,
+                                                        weights + (e * panels.vectors + v0) * L * depth, ends);
           }
         }
+      for (int64_t p = p0; p < p1; ++p) {
+        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1);
+        const int last_lanes = static_cast<int>(v1 == panels.vectors ? panels.last : L);
         TileWalk<M> walk = start;
         for (int64_t t = 0; t < count; ++t, walk.next())
-          transform_output<T, M>(s, walk.tile, sums + t * kTileSums<T, M>, v0, v1,
-                                 static_cast<int>(v1 == panels.vectors ? panels.last : L), d);
+          transform_output<T, Tiling>(s, walk.tile, sums + ((p - p0) * longest + t) * kTileSums<T, A>, v0, v1,
+                                      last_lanes, d);
       }
     }
   });
 }
 
 template <class T>
-void winograd_by_tile(const Sweep& s, const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  Delivery<T> d{};
-  d.bias = static_cast<const T*>(buffers[2]);
-  d.residual = static_cast<const T*>(buffers[3]);
-  d.scale = static_cast<const T*>(buffers[4]);
-  d.y = static_cast<T*>(buffers[5]);
-  d.relu = a.activation == kRelu;
-  d.activation = a.activation;
-  const T *const x = static_cast<const T*>(buffers[0]), *const weights = static_cast<const T*>(buffers[1]);
-  T* const scratch = static_cast<T*>(buffers[6]);
-  if (a.tile == 2)
-    winograd<T, 2>(s, x, weights, d, scratch, a.scratch, context);
-  else
-    winograd<T, 4>(s, x, weights, d, scratch, a.scratch, context);
+Delivery<T> delivery_of(const ConvLastArgs& a, void* const* buffers) {
+  return {static_cast<const T*>(buffers[2]),
+          static_cast<const T*>(buffers[4]),
+          static_cast<const T*>(buffers[3]),
+          static_cast<T*>(buffers[5]),
+          a.activation == kRelu,
+          a.activation};
 }
 
 template <class T>
 void conv_winograd_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  winograd_by_tile<T>(forward_sweep(a), a, buffers, context);
+  with_tiling(a, [&](auto tiling) {
+    winograd<T, decltype(tiling)>(forward_sweep(a), static_cast<const T*>(buffers[0]),
+                                  static_cast<const T*>(buffers[1]), delivery_of<T>(a, buffers),
+                                  static_cast<T*>(buffers[6]), a.scratch, context);
+  });
 }
 
 template <class T>
 void conv_winograd_data_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  winograd_by_tile<T>(gradient_sweep(a), a, buffers, context);
+  with_tiling(a, [&](auto tiling) {
+    const T* weights = static_cast<const T*>(buffers[1]);
+    each_class(a, a.filters, [&](const Sweep& s) {
+      winograd<T, decltype(tiling)>(s, static_cast<const T*>(buffers[0]), weights, delivery_of<T>(a, buffers),
+                                    static_cast<T*>(buffers[6]), a.scratch, context);
+      weights += weights_size<T, decltype(tiling)>(s);
+    });
+  });
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// conv_winograd_gradient: gradients of weights of 3 x 3, with the products of Winograd's algorithm.
+// conv_winograd_gradient: gradients of small windows of weights, with the products of Winograd's algorithm.
 //
-// Tiles of x and of dy are transformed to (M + 2)² elements each. An element's matrix of sums, channels by filters, is
+// Tiles of x and of dy are transformed to A² elements each. An element's matrix of sums, channels by filters, is
 // a product over all tiles; transformed back, they are the weights' gradients. What one chunk of tiles becomes stays in
 // the third-level cache between the threads that transform and those that multiply.
 #include "../args/conv_last.h"
@@ -11,8 +11,6 @@ namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
-constexpr int64_t kWorthATask = 1 << 18;
-
 // Elements in a line of the cache. A line more between matrices: a power of two would crowd a few sets of the cache.
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
@@ -21,10 +19,10 @@ constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
 constexpr int64_t kStrip = 128;
 
 // Transforms a tile of dy: to the panels of every element, which are `apart` from each other and `count` tiles long.
-template <class T, int M>
+template <class T, class Tiling>
 ONE_COPY void transform_slope(const Sweep& s, const Panels<T>& panels, const Tile& tile, const T* dy, T* to,
                               int64_t apart, int64_t t, int64_t count) {
-  constexpr int L = kLanes<T>, A = M + 2;
+  constexpr int L = kLanes<T>, M = Tiling::M, A = Tiling::A;
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column, line = s.column.out * s.width;
   const T* const first = dy + ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * s.width;
   const auto inside = [&](int i, int j) { return i < rows && j < columns; };
@@ -34,7 +32,7 @@ ONE_COPY void transform_slope(const Sweep& s, const Panels<T>& panels, const Til
       Vec<T> out[A][A];
       const auto transform = [&](auto&& take) {
         both_ways<T, M, A>([&](int i, int j) { return take(i, j, first + i * line + j * s.width + v * L); }, out,
-                           Winograd<T, M>::slope);
+                           Winograd<T, M, Tiling::R>::slope);
       };
       if (const int n = static_cast<int>(panels.last); v + 1 == panels.vectors && n < L)
         transform([&](int i, int j, const T* at) { return inside(i, j) ? load_part(at, n) : Vec<T>{}; });
@@ -56,12 +54,12 @@ void multiply(const Sweep& s, const T* x, int64_t pixel, const T* dy, int64_t co
               int64_t p1, bool add) {
   constexpr int L = kLanes<T>;
   const Panels<T> panels(s.width);
-  const int64_t strips = ceil_div(count, kStrip), bands = ceil_div(s.depth, kPixels);
+  const int64_t depth = tile_depth(s), strips = ceil_div(count, kStrip), bands = ceil_div(depth, kPixels);
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t t0 = begin_of(strip, count, strips);
     const Pixels run{0, 0, begin_of(strip + 1, count, strips) - t0};
     for (int64_t b = 0; b < bands; ++b) {
-      const int64_t c0 = begin_of(b, s.depth, bands), rows = begin_of(b + 1, s.depth, bands) - c0;
+      const int64_t c0 = begin_of(b, depth, bands), rows = begin_of(b + 1, depth, bands) - c0;
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t v0 = panels.begin(p), vectors = panels.begin(p + 1) - v0;
         kSumTiles<T>.at[vectors - 1][rows - 1](x + t0 * pixel + c0, pixel, &run, 1,
@@ -72,67 +70,76 @@ void multiply(const Sweep& s, const T* x, int64_t pixel, const T* dy, int64_t co
   }
 }
 
+// Stores columns of `filters` lanes as rows `pitch` apart.
+template <class T>
+void deliver(const T* columns, int64_t count, int64_t filters, T* to, int64_t pitch) {
+  constexpr int L = kLanes<T>;
+  for (int64_t t = 0; t < count; t += L) {
+    const int n = static_cast<int>(lesser(L, count - t));
+    Vec<T> r[L];
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) r[i] = i < n ? load(columns + (t + i) * L) : Vec<T>{};
+    transpose<T>(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i)
+      if (i < filters && n == L)
+        store(to + i * pitch + t, r[i]);
+      else if (i < filters)
+        store_part(to + i * pitch + t, r[i], n);
+  }
+}
+
 // Transforms the sums of filters lo..hi-1 back to dw[filter][channel][tap]. Squares of channels by filters go through
 // `taps`, as many filters at a time as a line of sums has, so that no line is read twice.
-template <class T, int M>
+template <class T, class Tiling>
 ONE_COPY void transform_sums(const Sweep& s, const T* sums, int64_t pitch, int64_t apart, T* dw, int64_t lo,
                              int64_t hi) {
-  constexpr int L = kLanes<T>, A = M + 2, V = kLine<T> / L;
-  T taps[V][9 * L * L];
+  constexpr int L = kLanes<T>, A = Tiling::A, R = Tiling::R, V = kLine<T> / L;
+  const int64_t window = s.row.taps * s.column.taps;
+  T taps[V][kMostTaps * L * L];
   for (int64_t f = lo; f < hi; f += V * L)
     for (int64_t c = 0; c < s.depth; c += L) {
-      const int64_t channels = lesser(L, s.depth - c), terms = 9 * channels;
-      for (int64_t k = 0; k < channels; ++k)
-        for (int v = 0; v < V; ++v) {
-          Vec<T> out[3][3];
-          const T* const from = sums + (c + k) * pitch + f + v * L;
-          both_ways<T, A, 3>([&](int i, int j) { return load(from + (i * A + j) * apart); }, out,
-                             Winograd<T, M>::gradient);
+      const int64_t channels = lesser(L, s.depth - c), terms = window * channels;
+      each_phase(s, [&](int64_t row_phase, int64_t column_phase, int64_t before) {
+        for (int64_t k = 0; k < channels; ++k)
+          for (int v = 0; v < V; ++v) {
+            Vec<T> out[R][R];
+            const T* const from = sums + (before + c + k) * pitch + f + v * L;
+            both_ways<T, A, R>([&](int i, int j) { return load(from + (i * A + j) * apart); }, out,
+                               Winograd<T, Tiling::M, R>::gradient);
+            T* const to = taps[v] + (k * window + row_phase * s.column.taps + column_phase) * L;
 #pragma GCC unroll 8
-          for (int i = 0; i < 3; ++i)
+            for (int i = 0; i < R; ++i)
 #pragma GCC unroll 8
-            for (int j = 0; j < 3; ++j) store(taps[v] + (9 * k + 3 * i + j) * L, out[i][j]);
-        }
-      for (int v = 0; v < V; ++v) {
-        const int64_t filters = lesser(L, hi - f - v * L);
-        for (int64_t t = 0; t < terms; t += L) {
-          const int n = static_cast<int>(lesser(L, terms - t));
-          Vec<T> r[L];
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i) r[i] = i < n ? load(taps[v] + (t + i) * L) : Vec<T>{};
-          transpose<T>(r);
-          T* const to = dw + ((f + v * L) * s.depth + c) * 9 + t;
-#pragma GCC unroll 16
-          for (int i = 0; i < L; ++i)
-            if (i < filters && n == L)
-              store(to + i * s.depth * 9, r[i]);
-            else if (i < filters)
-              store_part(to + i * s.depth * 9, r[i], n);
-        }
-      }
+              for (int j = 0; j < R; ++j)
+                store(to + (i * s.row.stride * s.column.taps + j * s.column.stride) * L, out[i][j]);
+          }
+      });
+      for (int v = 0; v < V; ++v)
+        deliver(taps[v], terms, lesser(L, hi - f - v * L), dw + ((f + v * L) * s.depth + c) * window, s.depth * window);
     }
 }
 
-template <class T, int M>
+template <class T, class Tiling>
 void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  constexpr int64_t line = kLine<T>, elements = (M + 2) * (M + 2);
+  constexpr int64_t line = kLine<T>, M = Tiling::M, elements = Tiling::A * Tiling::A;
   const Sweep s = forward_sweep(a);
   const T *const x = static_cast<const T*>(buffers[0]), *const dy = static_cast<const T*>(buffers[1]);
   T *const dw = static_cast<T*>(buffers[2]), *const sums = static_cast<T*>(buffers[3]);
   if (s.outputs() == 0) {
-    clear_run(dw, 9 * s.depth * s.width);
+    clear_run(dw, s.terms() * s.width);
     return;
   }
   const Panels<T> panels(s.width);
   const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
-  const int64_t pixel = (ceil_div(s.depth, line) | 1) * line, pitch = ceil_div(s.width, 16) * 16;
-  const int64_t total = s.images * grid.size(), one = s.depth * pitch + line;
+  const int64_t depth = tile_depth(s), pixel = (ceil_div(depth, line) | 1) * line, pitch = ceil_div(s.width, 16) * 16;
+  const int64_t total = s.images * grid.size(), one = depth * pitch + line;
   // Chunks do not depend on the number of threads, and so neither does the result.
   const int64_t room = a.scratch / elements - one - line;
   const int64_t chunks = ceil_div(total, greater(1, room / (pixel + pitch)));
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
   T *const terms = sums + elements * one, *const slopes = terms + elements * apart;
-  const int64_t work = total * elements * s.depth * pitch, workers = 4 * static_cast<int64_t>(context.threads);
+  const int64_t work = total * elements * depth * pitch, workers = 4 * static_cast<int64_t>(context.threads);
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t parts = lesser(panels.count, ceil_div(workers, elements));
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
@@ -142,8 +149,8 @@ void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& contex
       const int64_t begin = begin_of(task, count, pieces), end = begin_of(task + 1, count, pieces);
       TileWalk<M> walk(grid, t0 + begin);
       for (int64_t t = begin; t < end; ++t, walk.next()) {
-        transform_input<T, M>(s, walk.tile, x, terms + t * pixel, apart);
-        transform_slope<T, M>(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
+        transform_input<T, Tiling>(s, walk.tile, x, terms + t * pixel, apart);
+        transform_slope<T, Tiling>(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
       }
     });
     parallel(context, alone ? 1 : elements * parts, [&](int64_t task, int) {
@@ -156,17 +163,14 @@ void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& contex
   }
   const int64_t lines = ceil_div(s.width, line), pieces = alone ? 1 : lesser(lines, workers);
   parallel(context, pieces, [&](int64_t task, int) {
-    transform_sums<T, M>(s, sums, pitch, one, dw, begin_of(task, lines, pieces) * line,
-                         lesser(s.width, begin_of(task + 1, lines, pieces) * line));
+    transform_sums<T, Tiling>(s, sums, pitch, one, dw, begin_of(task, lines, pieces) * line,
+                              lesser(s.width, begin_of(task + 1, lines, pieces) * line));
   });
 }
 
 template <class T>
 void conv_winograd_weight_gradient(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  if (a.tile == 2)
-    by_tiles<T, 2>(a, buffers, context);
-  else
-    by_tiles<T, 4>(a, buffers, context);
+  with_tiling(a, [&](auto tiling) { by_tiles<T, decltype(tiling)>(a, buffers, context); });
 }
 
 }  // namespace

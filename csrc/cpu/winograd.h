@@ -1,4 +1,9 @@
-// Winograd's transforms for windows of three: M outputs of a row from M + 2 inputs by M + 2 products instead of 3·M.
+// Winograd's transforms for windows of R taps: M outputs of a row from A = M + R - 1 inputs by A products instead of
+// R·M.
+//
+// The taps are the coefficients of a polynomial, and so are the slopes of M outputs: both are evaluated at A points.
+// Outputs and the gradients of taps come from products by the transpose of that, and inputs are multiplied by the
+// polynomials that vanish at all points but one.
 #pragma once
 #include "simd.h"
 
@@ -13,96 +18,160 @@
 namespace minimx {
 namespace {
 
-template <class T, int M>
-struct Winograd;
+// The finite points: 0, pairs of p and -p, and one more if their number is even. The last point is infinity, where a
+// polynomial is its last coefficient.
+template <int A>
+struct Points;
+// As exact as summing up.
+template <>
+struct Points<4> {
+  static constexpr double at[] = {0, 1, -1};
+};
+// Rounding errors are two to three times those of a sum.
+template <>
+struct Points<5> {
+  static constexpr double at[] = {0, 0.75, -0.75, 2};
+};
+// The usual 1 and 2 lose twice as much to rounding as these, which are close to one another's reciprocals and whose
+// products are numbers of few bits: with them errors are about twice those of a sum.
+template <>
+struct Points<6> {
+  static constexpr double at[] = {0, 0.625, -0.625, 1.5, -1.5};
+};
 
-// Points 0, 1, -1 and infinity. As exact as summing up.
-template <class T>
-struct Winograd<T, 2> {
-  using V = Vec<T>;
-  static void input(const V (&x)[4], V (&y)[4]) {
-    y[0] = x[0] - x[2];
-    y[1] = x[1] + x[2];
-    y[2] = x[2] - x[1];
-    y[3] = x[1] - x[3];
+template <int N>
+struct Polynomial {
+  double at[N] = {};
+};
+
+// What is known of the points when the kernels are compiled. A pair shares its even and its odd coefficients.
+template <int A>
+struct PointTable {
+  static constexpr int kPairs = (A - 2) / 2;
+  static constexpr bool kSingle = A % 2 == 1;
+  // These vanish at all finite points but 0; but none; but the single one; but a pair, divided by (x - p) and (x + p)
+  // and, for odd, multiplied by p.
+  Polynomial<A> zero, infinity, single, even[kPairs], odd[kPairs];
+  // Powers of a pair's positive point, the even and the odd ones, and of the single one.
+  Polynomial<A> even_powers[kPairs], odd_powers[kPairs], powers;
+  // 1 / Π (p - q) over all other finite points q.
+  double share[A - 1];
+
+  static constexpr Polynomial<A> vanishing(int but, int and_but, double factor) {
+    Polynomial<A> r;
+    r.at[0] = factor;
+    for (int i = 0; i < A - 1; ++i) {
+      if (i == but || i == and_but) continue;
+      for (int k = A - 1; k > 0; --k) r.at[k] = r.at[k - 1] - Points<A>::at[i] * r.at[k];
+      r.at[0] *= -Points<A>::at[i];
+    }
+    return r;
   }
-  static void weights(const V (&w)[3], V (&y)[4]) {
-    const V half = splat(static_cast<T>(0.5)), sum = (w[0] + w[2]) * half, odd = w[1] * half;
-    y[0] = w[0];
-    y[1] = sum + odd;
-    y[2] = sum - odd;
-    y[3] = w[2];
+  static constexpr Polynomial<A> powers_of(double point, int first, int every) {
+    Polynomial<A> r;
+    double power = 1;
+    for (int k = 0; k < A; ++k, power *= point)
+      if (k % every == first) r.at[k] = power;
+    return r;
   }
-  static void output(const V (&m)[4], V (&y)[2]) {
-    y[0] = m[0] + m[1] + m[2];
-    y[1] = m[1] - m[2] - m[3];
-  }
-  // The transposes of the last two: a gradient goes the other way.
-  static void slope(const V (&y)[2], V (&m)[4]) {
-    m[0] = y[0];
-    m[1] = y[0] + y[1];
-    m[2] = y[0] - y[1];
-    m[3] = -y[1];
-  }
-  static void gradient(const V (&y)[4], V (&w)[3]) {
-    const V half = splat(static_cast<T>(0.5)), even = (y[1] + y[2]) * half;
-    w[0] = y[0] + even;
-    w[1] = (y[1] - y[2]) * half;
-    w[2] = even + y[3];
+  constexpr PointTable()
+      : zero(vanishing(0, 0, 1)),
+        infinity(vanishing(-1, -1, 1)),
+        single(vanishing(A - 2, A - 2, 1)),
+        even{},
+        odd{},
+        even_powers{},
+        odd_powers{},
+        powers(powers_of(Points<A>::at[A - 2], 0, 1)),
+        share{} {
+    for (int i = 0; i < kPairs; ++i) {
+      const double point = Points<A>::at[2 * i + 1];
+      even[i] = vanishing(2 * i + 1, 2 * i + 2, 1);
+      odd[i] = vanishing(2 * i + 1, 2 * i + 2, point);
+      even_powers[i] = powers_of(point, 0, 2);
+      odd_powers[i] = powers_of(point, 1, 2);
+    }
+    for (int i = 0; i < A - 1; ++i) {
+      share[i] = 1;
+      for (int j = 0; j < A - 1; ++j)
+        if (j != i) share[i] /= Points<A>::at[i] - Points<A>::at[j];
+    }
   }
 };
 
-// Points 0, a, -a, b, -b and infinity. The usual 1 and 2 lose twice as much to rounding as these, which are close to
-// one another's reciprocals and whose products are numbers of few bits: with them errors are about twice those of a
-// sum.
-template <class T>
-struct Winograd<T, 4> {
+template <class T, int M, int R>
+struct Winograd {
+  static constexpr int A = M + R - 1, kPairs = PointTable<A>::kPairs, kSingle = A - 2;
+  static constexpr PointTable<A> kPoints{};
   using V = Vec<T>;
-  static constexpr double a = 0.625, b = 1.5, aa = a * a, bb = b * b;
-  static constexpr double by_a = 1 / (2 * aa * (aa - bb)), by_b = 1 / (2 * bb * (bb - aa)), by_0 = 1 / (aa * bb);
-  static V by(double factor, V v) { return splat(static_cast<T>(factor)) * v; }
-  static void input(const V (&x)[6], V (&y)[6]) {
-    const V even_a = x[4] - by(bb, x[2]), odd_a = by(a, x[3]) - by(a * bb, x[1]);
-    const V even_b = x[4] - by(aa, x[2]), odd_b = by(b, x[3]) - by(b * aa, x[1]);
-    y[0] = by(aa * bb, x[0]) - by(aa + bb, x[2]) + x[4];
-    y[1] = even_a + odd_a;
-    y[2] = even_a - odd_a;
-    y[3] = even_b + odd_b;
-    y[4] = even_b - odd_b;
-    y[5] = by(aa * bb, x[1]) - by(aa + bb, x[3]) + x[5];
+
+  // Transforms a row of inputs.
+  static void input(const V (&x)[A], V (&y)[A]) {
+    y[0] = sum<A>(kPoints.zero, x);
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i)
+      put_pair(sum<A - 2>(kPoints.even[i], x + 1), sum<A - 2>(kPoints.odd[i], x), y + 2 * i + 1);
+    if (PointTable<A>::kSingle) y[kSingle] = sum<A>(kPoints.single, x);
+    y[A - 1] = sum<A>(kPoints.infinity, x);
   }
-  static void weights(const V (&w)[3], V (&y)[6]) {
-    const V even_a = by(by_a, w[0]) + by(by_a * aa, w[2]), odd_a = by(by_a * a, w[1]);
-    const V even_b = by(by_b, w[0]) + by(by_b * bb, w[2]), odd_b = by(by_b * b, w[1]);
-    y[0] = by(by_0, w[0]);
-    y[1] = even_a + odd_a;
-    y[2] = even_a - odd_a;
-    y[3] = even_b + odd_b;
-    y[4] = even_b - odd_b;
-    y[5] = w[2];
+  static void weights(const V (&w)[R], V (&y)[A]) {
+    evaluate(w, y);
+#pragma GCC unroll 8
+    for (int i = 0; i < A - 1; ++i) y[i] = by(kPoints.share[i], y[i]);
   }
-  static void output(const V (&m)[6], V (&y)[4]) {
-    const V even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
-    y[0] = m[0] + even_a + even_b;
-    y[1] = by(a, odd_a) + by(b, odd_b);
-    y[2] = by(aa, even_a) + by(bb, even_b);
-    y[3] = by(a * aa, odd_a) + by(b * bb, odd_b) + m[5];
+  static void output(const V (&m)[A], V (&y)[M]) { collect(m, y); }
+  // The transposes of the last two: a gradient goes the other way.
+  static void slope(const V (&y)[M], V (&m)[A]) { evaluate(y, m); }
+  static void gradient(const V (&y)[A], V (&w)[R]) {
+    V shares[A];
+#pragma GCC unroll 8
+    for (int i = 0; i < A; ++i) shares[i] = i < A - 1 ? by(kPoints.share[i], y[i]) : y[i];
+    collect(shares, w);
   }
-  static void slope(const V (&y)[4], V (&m)[6]) {
-    const V even_a = y[0] + by(aa, y[2]), odd_a = by(a, y[1]) + by(a * aa, y[3]);
-    const V even_b = y[0] + by(bb, y[2]), odd_b = by(b, y[1]) + by(b * bb, y[3]);
-    m[0] = y[0];
-    m[1] = even_a + odd_a;
-    m[2] = even_a - odd_a;
-    m[3] = even_b + odd_b;
-    m[4] = even_b - odd_b;
-    m[5] = y[3];
+
+ private:
+  static V by(double factor, V v) { return factor == 1 ? v : splat(static_cast<T>(factor)) * v; }
+  static void put_pair(V even, V odd, V* y) {
+    y[0] = even + odd;
+    y[1] = even - odd;
   }
-  static void gradient(const V (&y)[6], V (&w)[3]) {
-    const V even_a = y[1] + y[2], odd_a = y[1] - y[2], even_b = y[3] + y[4], odd_b = y[3] - y[4];
-    w[0] = by(by_0, y[0]) + by(by_a, even_a) + by(by_b, even_b);
-    w[1] = by(by_a * a, odd_a) + by(by_b * b, odd_b);
-    w[2] = by(by_a * aa, even_a) + by(by_b * bb, even_b) + y[5];
+  // Σ c[k] · x[k] for k < N.
+  template <int N>
+  static V sum(const Polynomial<A>& c, const V* x) {
+    V total{};
+    bool first = true;
+#pragma GCC unroll 8
+    for (int k = 0; k < N; ++k) {
+      if (c.at[k] == 0) continue;
+      total = first ? by(c.at[k], x[k]) : total + by(c.at[k], x[k]);
+      first = false;
+    }
+    return total;
+  }
+  template <int N>
+  static void evaluate(const V (&x)[N], V (&y)[A]) {
+    y[0] = x[0];
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i)
+      put_pair(sum<N>(kPoints.even_powers[i], x), sum<N>(kPoints.odd_powers[i], x), y + 2 * i + 1);
+    if (PointTable<A>::kSingle) y[kSingle] = sum<N>(kPoints.powers, x);
+    y[A - 1] = x[N - 1];
+  }
+  template <int N>
+  static void collect(const V (&m)[A], V (&y)[N]) {
+#pragma GCC unroll 8
+    for (int k = 0; k < N; ++k) {
+      V total = k == 0 ? m[0] : V{};
+#pragma GCC unroll 8
+      for (int i = 0; i < kPairs; ++i) {
+        const V plus = m[2 * i + 1], minus = m[2 * i + 2];
+        const V term =
+            k % 2 == 0 ? by(kPoints.even_powers[i].at[k], plus + minus) : by(kPoints.odd_powers[i].at[k], plus - minus);
+        total = k == 0 || i > 0 ? total + term : term;
+      }
+      if (PointTable<A>::kSingle) total += by(kPoints.powers.at[k], m[kSingle]);
+      y[k] = k == N - 1 ? total + m[A - 1] : total;
+    }
   }
 };
 

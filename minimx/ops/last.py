@@ -6,7 +6,7 @@ Users never see these operators. They answer to kernels that only the CPU has (c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base import ITEM_SIZES
 from ..graph import Node, Value, apply_op
@@ -23,6 +23,8 @@ PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
 # Numbers that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
 TILES = 2 * 1024 * 1024
+# Transformed weights that take a good part of a third-level cache; as in csrc/cpu/conv_winograd.cpp.
+MANY_WEIGHTS = 2 * 1024 * 1024
 LP = 3  # of enum PoolType in csrc/args/pool.h
 
 
@@ -78,20 +80,39 @@ def sweep_scratch(threads: int, rows: int, columns: int, depth: int, taps: int, 
     return threads * up(runs + up(max(rows * columns * pixel, min(BOX, whole * columns * pixel))))
 
 
-def winograd_tiles(tile: int, depth: int) -> int:
-    """How many tiles one thread takes at once: what they are transformed to should stay in the second-level cache."""
-    return max(14, 220_000 // ((tile + 2) ** 2 * (depth + 64)))
+class Tiling(NamedTuple):
+    """Winograd's way of one convolution: tiles of `tile` x `tile` outputs for the windows that a stride makes of one, which
+    have `taps` x `taps` taps, and of which there are `phases`."""
+
+    tile: int
+    taps: int
+    phases: int
+
+    @property
+    def elements(self) -> int:
+        """What a tile is transformed to."""
+        return (self.tile + self.taps - 1) ** 2
 
 
-def winograd_sums_scratch(tile: int, depth: int, width: int, tiles: int) -> int:
+def tiling(p: Any, tile: int) -> Tiling:
+    return Tiling(tile, p.kernel[0] // p.stride[0], product(p.stride))
+
+
+def winograd_tiles(elements: int, depth: int, width: int) -> int:
+    """How many tiles one thread takes at once: what they are transformed to and their sums should stay in the second-level
+    cache, unless there are so many weights that reading them again costs more."""
+    room = 1_500_000 if elements * depth * width > MANY_WEIGHTS else 160_000
+    return max(14, room // (elements * (depth + width)))
+
+
+def winograd_sums_scratch(elements: int, depth: int, width: int, tiles: int) -> int:
     """Numbers for a weight gradient in Winograd's way: sums, and what `tiles` tiles of both operands become."""
-    elements = (tile + 2) ** 2
     at_once = max(1, min(tiles, TILES // (elements * (depth + width))))
     return elements * (up(width, WIDE) * depth + 32 + at_once * (depth + 2 * WIDE + up(width, WIDE)))
 
 
-def winograd_scratch(threads: int, tile: int, depth: int) -> int:
-    return threads * up((tile + 2) ** 2 * (depth + 80) * winograd_tiles(tile, depth))
+def winograd_scratch(threads: int, elements: int, depth: int, width: int) -> int:
+    return threads * up(elements * (depth + width + width // 8 + 80) * winograd_tiles(elements, depth, width))
 
 
 class PackedWeights(_Convolving, abstract=True):
@@ -109,7 +130,8 @@ class PackedWeights(_Convolving, abstract=True):
         (filters, channels, *kernel) = ins[0]
         rows, width = (filters, channels) if p.turned else (channels, filters)
         rows = up(rows, 2) if p.pairs else rows
-        return [((p.tile + 2) ** 2 * rows * up(width, WIDE) if p.tile else product(kernel) * rows * up(width, WIDE),)]
+        way = tiling(p, p.tile)
+        return [((way.elements * way.phases if p.tile else product(kernel)) * rows * up(width, WIDE),)]
 
     def lower(self, p, node, emit):
         (weight,), (out,) = node.inputs, node.outputs
@@ -144,7 +166,8 @@ class ConvLast(_Convolving, abstract=True):
         (data, weight, *rest), (out,) = node.inputs, node.outputs
         rows = (p.kernel[0] - 1) * p.dilate[0] + 1
         if p.tile:
-            elements = winograd_scratch(emit.threads, p.tile, data.shape[3])
+            way = tiling(p, p.tile)
+            elements = winograd_scratch(emit.threads, way.elements, way.phases * data.shape[3], out.shape[3])
         else:
             columns = data.shape[2] + 2 * p.pad[1]
             elements = sweep_scratch(
@@ -178,7 +201,7 @@ class ConvLastDataGradient(_Convolving, abstract=True):
         columns = max(grad.shape[2], -(-out.shape[2] // p.stride[1])) + 2 * p.kernel[1] * p.dilate[1]
         whole = max(grad.shape[1], -(-out.shape[1] // p.stride[0])) + 2 * rows
         if p.tile:
-            elements = winograd_scratch(emit.threads, p.tile, grad.shape[3])
+            elements = winograd_scratch(emit.threads, tiling(p, p.tile).elements, grad.shape[3], out.shape[3])
         else:
             elements = sweep_scratch(emit.threads, rows, columns, depth_of(grad), product(p.kernel), whole)
         args = geometry(p, out.shape, grad.shape, elements)
@@ -210,7 +233,8 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
         terms, width = product(p.kernel) * data.shape[3], up(grad.shape[3], WIDE)
         if p.tile:
             tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
-            elements = winograd_sums_scratch(p.tile, data.shape[3], grad.shape[3], tiles)
+            way = tiling(p, p.tile)
+            elements = winograd_sums_scratch(way.elements, way.phases * data.shape[3], grad.shape[3], tiles)
         else:
             pixels = max(STRIP, grad.shape[2])
             per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)

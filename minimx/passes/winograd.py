@@ -1,7 +1,8 @@
-"""winograd: windows of 3 x 3 are multiplied in Winograd's way where that is less work.
+"""winograd: small windows are multiplied in Winograd's way where that is less work.
 
-Tiles of 2 x 2 outputs take 2.25 times fewer products and are as exact as a sum. Tiles of 4 x 4 take four times fewer, and their
-rounding errors are about twice a sum's. `largest` (MINIMX_WINOGRAD) is 4, 2, or 0 for neither.
+For windows of 3 x 3, tiles of 2 x 2 outputs take 2.25 times fewer products and are as exact as a sum. Tiles of 4 x 4 take four
+times fewer, and 2.56 times fewer for windows of 4 x 4 with a stride of two; their rounding errors are two to three times a
+sum's. `largest` (MINIMX_WINOGRAD) is 4, 2, or 0 for neither.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 from ..graph import Graph, Node, apply_op, made_for, rewrite
 from ..ops import last
 
-# What a tile's number costs to transform, in products, by the size of tiles; and a window of weights that is not kept or a
-# window of sums, where 0 is the direct way: twice that where all of them are more than the third-level cache holds.
-# And for how many tiles transformed weights must be used, once read from beyond the second-level cache, to be worth
-# their way. A direct product takes DIRECT times as long as one of Winograd's, whose operands come in longer pieces.
-# Measured.
+# Measured: what a tile's number costs to transform, in products, by the size of tiles; what a weight costs that is not
+# kept, and a sum, in the direct way and as an element of Winograd's (twice that where all of them are more than the
+# third-level cache holds); and for how many tiles transformed weights must be used, once read from beyond the
+# second-level cache, to be worth their way. A direct product takes DIRECT times as long as one of Winograd's, whose
+# operands come in longer pieces.
 TRANSFORM = {2: 17, 4: 25}
-DIRECT = 1.15
-WINDOW = {0: 400, 2: 400, 4: 700}
-SUMS = {0: 500, 2: 500, 4: 1000}
+WEIGHT, WEIGHT_ELEMENT = 45, 22
+SUM, SUM_ELEMENT = 55, 30
 READ_ONCE_FOR = 16
+DIRECT = 1.15
 SECOND_LEVEL, THIRD_LEVEL = 1 << 20, 24 << 20
 CONVOLUTIONS = {last.CONV, last.DATA_GRADIENT, last.WEIGHT_GRADIENT}
 
@@ -52,16 +53,26 @@ def _work(node: Node, tile: int, keeps: bool) -> float:
     sums = node.op is last.WEIGHT_GRADIENT
     p, inputs = node.params, node.inputs[0].shape[3]
     n, height, width, outputs = (node.inputs[1] if sums else node.outputs[0]).shape
-    windows = inputs * outputs
-    elements = (tile + 2) ** 2 if tile else 9
-    beyond = 2 if 4 * elements * windows > THIRD_LEVEL else 1
-    moved = beyond * windows * (SUMS[tile] if sums else 0 if keeps else WINDOW[tile])
+    # How often one sweep of the kernel is made, and over how many channels: a gradient of data is one for every phase.
+    way = last.tiling(p, tile)
+    sweeps, depth = (way.phases, inputs) if node.op is last.DATA_GRADIENT else (1, way.phases * inputs)
+    weights = sweeps * depth * outputs * (way.elements if tile else last.product(p.kernel) / way.phases)
+    beyond = 2 if 4 * weights > THIRD_LEVEL else 1
     if tile == 0:
-        return DIRECT * elements * windows * n * height * width + moved
-    plain = p.kernel == (3, 3) and p.stride == (1, 1) and p.dilate == (1, 1)
-    if not plain or node.outputs[0].dtype != "float32":
+        pixels = last.product(node.inputs[0].shape[:3] if node.op is last.DATA_GRADIENT else (n, height, width))
+        return weights * (DIRECT * pixels + beyond * (SUM if sums else 0 if keeps else WEIGHT))
+    if not _suits(p, tile) or node.outputs[0].dtype != "float32":
         return float("inf")
+    moved = weights * beyond * (SUM_ELEMENT if sums else 0 if keeps else WEIGHT_ELEMENT)
+    if node.op is last.DATA_GRADIENT:
+        height, width = -(-height // p.stride[0]), -(-width // p.stride[1])
     tiles = used = n * -(-height // tile) * -(-width // tile)
-    if not sums and 4 * elements * windows > SECOND_LEVEL:
-        used = max(tiles, READ_ONCE_FOR * -(-tiles // last.winograd_tiles(tile, inputs)))
-    return elements * (windows * used + TRANSFORM[tile] * tiles * (inputs + outputs)) + moved
+    if not sums and 4 * weights > SECOND_LEVEL:
+        used = max(tiles, READ_ONCE_FOR * -(-tiles // last.winograd_tiles(way.elements, depth, outputs)))
+    return weights * used + sweeps * way.elements * TRANSFORM[tile] * tiles * (depth + outputs) + moved
+
+
+def _suits(p, tile: int) -> bool:
+    kernel, stride = p.kernel[0], p.stride[0]
+    square = p.kernel == (kernel, kernel) and p.stride == (stride, stride) and p.dilate == (1, 1)
+    return square and (kernel, stride, tile) in {(3, 1, 2), (3, 1, 4), (2, 1, 4), (4, 2, 4)}
