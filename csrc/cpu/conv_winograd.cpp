@@ -179,7 +179,8 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t workers = alone ? 1 : context.threads;
   const int64_t per_thread = scratch_size / context.threads / 64 * 64;
-  const int64_t most = greater(1, (per_thread - A * A * line) / (A * A * pixel + panels.count * kTileSums<T, A>));
+  int64_t most = greater(1, (per_thread - A * A * line) / (A * A * pixel + panels.count * kTileSums<T, A>));
+  if (most > kPixels) most -= most % kPixels;  // the multiplication's own tiles are then full ones
   // A chunk for all has its filters dealt out instead of its tiles: that transforms the tiles several times, but reads
   // the weights, which are more, only once.
   const bool many_weights = A * A * depth * s.width > kManyWeights;

@@ -100,9 +100,9 @@ def tiling(p: Any, tile: int) -> Tiling:
 
 def winograd_tiles(elements: int, depth: int, width: int) -> int:
     """How many tiles one thread takes at once: what they are transformed to and their sums should stay in the second-level
-    cache, unless there are so many weights that reading them again costs more."""
+    cache, unless there are so many weights that reading them again costs more. Measured."""
     room = 1_500_000 if elements * depth * width > MANY_WEIGHTS else 160_000
-    return max(14, room // (elements * (depth + width)))
+    return max(32, room // (elements * (depth + width)))
 
 
 def winograd_sums_scratch(elements: int, depth: int, width: int, tiles: int) -> int:
