@@ -257,9 +257,9 @@ def link(
         program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
         if call.kept:
             program.keep(at, operands[0])
-    for buffer in {root: None for call in lowered.calls for write in call.writes if (root := write.root()[0]).bound}:
-        if buffer.bound[0] != "kept":
-            program.writes(slots[buffer.bound])
+    for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
+        if key[0] != "kept":
+            program.writes(slots[key])
     program.seal([(devices[d], size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 
