@@ -313,6 +313,7 @@ PYBIND11_MODULE(_core, m) {
       .def("add_arena", &Program::add_arena)
       .def("add_part", &Program::add_part)
       .def("add_call", &Program::add_call)
+      .def("add_call_like", &Program::add_call_like)
       .def("add_copy", &Program::add_copy)
       .def("add_random_step", &Program::add_random_step)
       .def("writes", &Program::writes)

@@ -22,6 +22,13 @@ const char* type_name(FieldType type) {
   return "?";
 }
 
+// What is known about a call that nobody has described.
+Note named(const std::string& kernel) {
+  Note note;
+  note.kernel = note.op = kernel;
+  return note;
+}
+
 }  // namespace
 
 Arguments::Arguments(const KernelEntry& kernel, const ArgValues& values) {
@@ -109,10 +116,11 @@ int Program::add_bound(Device& device) {
   return static_cast<int>(slots_.size()) - 1;
 }
 
-int Program::add_arena(Device& device, int64_t offset) {
-  slots_.push_back({&device, false, offset, -1, nullptr, nullptr, false});
-  uses_.emplace_back();
-  return static_cast<int>(slots_.size()) - 1;
+int Program::add_arena(Device& device, const std::vector<int64_t>& offsets) {
+  const int first = static_cast<int>(slots_.size());
+  for (int64_t offset : offsets) slots_.push_back({&device, false, offset, -1, nullptr, nullptr, false});
+  uses_.resize(slots_.size());
+  return first;
 }
 
 int Program::add_part(int bound, int64_t offset) {
@@ -130,19 +138,18 @@ int Program::add_kept(Device& device, size_t bytes) {
   return static_cast<int>(slots_.size()) - 1;
 }
 
-int Program::add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name) {
+int Program::add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, Note note) {
   for (int slot : slots)
     if (slot >= static_cast<int>(slots_.size()))
-      throw std::out_of_range(name + ": there is no slot " + std::to_string(slot));
+      throw std::out_of_range(note.kernel + ": there is no slot " + std::to_string(slot));
   const size_t first = operand_slots_.size();
   for (int slot : slots) {
     if (slot >= 0) uses_[slot].push_back(operand_slots_.size());  // -1 stands for a missing optional operand
     operand_slots_.push_back(slot);
     operands_.push_back(slot >= 0 ? slots_[slot].data : nullptr);
   }
-  auto note = std::make_shared<Note>();
-  note->kernel = note->op = std::move(name);
-  calls_.push_back({run, args, first, slots.size(), device.context_now(), &device, std::move(note), -1, 0, nullptr});
+  auto shared = std::make_shared<const Note>(std::move(note));
+  calls_.push_back({run, args, first, slots.size(), device.context_now(), &device, std::move(shared), -1, 0, nullptr});
   bool known = false;
   for (Device* d : devices_) known = known || d == &device;
   if (!known) devices_.push_back(&device);
@@ -152,6 +159,22 @@ int Program::add(Kernel run, const void* args, const std::vector<int>& slots, De
 int Program::add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots) {
   const KernelEntry* entry = device.find(kernel);
   if (!entry) throw std::invalid_argument("device " + device.type + " has no kernel " + kernel);
+  check_home(device, kernel, slots);
+  arguments_.emplace_back(*entry, args);
+  return add(entry->run, arguments_.back().data(), slots, device, named(kernel));
+}
+
+int Program::add_call_like(int call, const std::vector<int>& slots, std::string node) {
+  const Call& like = calls_.at(call);
+  if (slots.size() != like.operand_count)
+    throw std::invalid_argument(like.note->kernel + ": the call that this one is like has another number of operands");
+  check_home(*like.device, like.note->kernel, slots);
+  Note note = *like.note;
+  note.node = std::move(node);
+  return add(like.run, like.args, slots, *like.device, std::move(note));
+}
+
+void Program::check_home(const Device& device, const std::string& kernel, const std::vector<int>& slots) const {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Device* home = slots[i] < 0 ? &device : slots_.at(slots[i]).device;
     if (home != &device)
@@ -159,8 +182,6 @@ int Program::add_call(Device& device, const std::string& kernel, const ArgValues
                                   std::to_string(home->id) + "), but the kernel runs on " + device.type + "(" +
                                   std::to_string(device.id) + ")");
   }
-  arguments_.emplace_back(*entry, args);
-  return add(entry->run, arguments_.back().data(), slots, device, kernel);
 }
 
 struct Program::CopyArgs {
@@ -176,7 +197,7 @@ int Program::add_copy(int from, int to, int64_t bytes) {
     const auto& a = *static_cast<const CopyArgs*>(raw);
     copy_bytes(*a.to, operands[1], *a.from, operands[0], a.bytes);
   };
-  return add(run, args.get(), {from, to}, *args->to, "copy");
+  return add(run, args.get(), {from, to}, *args->to, named("copy"));
 }
 
 struct Program::RandomArgs {
@@ -190,7 +211,7 @@ int Program::add_random_step(int slot) {
     const Generator now = next_random_state();
     static_cast<const RandomArgs*>(raw)->device->driver.to_device(operands[0], &now, sizeof now, context.stream);
   };
-  return add(run, args.get(), {slot}, *args->device, "random_step");
+  return add(run, args.get(), {slot}, *args->device, named("random_step"));
 }
 
 int Program::add_host_call(HostBody body, const std::vector<int>& slots) {
@@ -198,7 +219,7 @@ int Program::add_host_call(HostBody body, const std::vector<int>& slots) {
   const Kernel run = [](const void* raw, void* const* operands, const Context&) {
     (*static_cast<const HostBody*>(raw))(operands);
   };
-  return add(run, &host_calls_.back(), slots, device("cpu", 0), "python");
+  return add(run, &host_calls_.back(), slots, device("cpu", 0), named("python"));
 }
 
 void Program::describe(int call, std::string op, std::string node, std::string operands, int64_t bytes) {

@@ -47,12 +47,14 @@ class Program {
  public:
   // Slots. A bound slot gets its memory from outside with `bind`; an arena slot is an offset in its device's arena.
   int add_bound(Device& device);
-  int add_arena(Device& device, int64_t offset);
-  int add_part(int bound, int64_t offset);     // follows a bound slot, some bytes further on
+  int add_arena(Device& device, const std::vector<int64_t>& offsets);  // one for each; returns the first
+  int add_part(int bound, int64_t offset);                             // follows a bound slot, some bytes further on
   int add_kept(Device& device, size_t bytes);  // memory of the program's own, which lasts from run to run
 
   // Calls, in running order; each returns the position of the call.
   int add_call(Device& device, const std::string& kernel, const ArgValues& args, const std::vector<int>& slots);
+  // The kernel of an earlier call with the same arguments, for another node: nothing is read or checked again.
+  int add_call_like(int call, const std::vector<int>& slots, std::string node);
   int add_copy(int from, int to, int64_t bytes);                    // between devices, or on one
   int add_random_step(int slot);                                    // writes the next {seed, step} into the slot
   int add_host_call(HostBody body, const std::vector<int>& slots);  // Python inside a program
@@ -112,7 +114,8 @@ class Program {
     mutable void* seen_at = nullptr;
   };
 
-  int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, std::string name);
+  int add(Kernel run, const void* args, const std::vector<int>& slots, Device& device, Note note);
+  void check_home(const Device& device, const std::string& kernel, const std::vector<int>& slots) const;
   void resolve(int slot);
   bool is_fresh(const Call& call) const;
   void note_source(const Call& call) const;

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 
 from . import _core
@@ -223,20 +224,28 @@ def link(
         device = devices[buffer.device]
         slots[key] = program.add_kept(device, buffer.nbytes) if key[0] == "kept" else program.add_bound(device)
     numbers: dict[Buffer | None, int] = {None: -1}
+    for key, device in devices.items():
+        roots = [buffer for buffer in planned.offsets if buffer.device == key]
+        numbers.update(zip(roots, count(program.add_arena(device, [planned.offsets[b] for b in roots]))))
     parts: dict[tuple[Key, int], int] = {(key, 0): number for key, number in slots.items()}
 
     def slot(buffer: Buffer | None) -> int:
         assert buffer is not None
         root, offset = buffer.root()
         if root.bound is None:
-            number = program.add_arena(devices[root.device], planned.offsets[root] + offset)
+            number = program.add_arena(devices[root.device], [planned.offsets[root] + offset])
         elif (number := parts.get((root.bound, offset))) is None:
             number = parts[root.bound, offset] = program.add_part(slots[root.bound], offset)
         numbers[buffer] = number
         return number
 
-    for call in lowered.calls:
+    places: dict[Call, int] = {}
+    for at, call in enumerate(lowered.calls):
         operands = [number if (number := numbers.get(b)) is not None else slot(b) for b in call.operands()]
+        if call.like is not None:
+            program.add_call_like(places[call.like], operands, call.node)
+            continue
+        places[call] = at
         if call.kind == "kernel":
             program.add_call(devices[call.device], call.kernel, call.args, operands)
         elif call.kind == "copy":
@@ -245,16 +254,12 @@ def link(
             program.add_random_step(operands[0])
         else:
             program.add_host_call(_host_body(call), operands)
-    for i, call in enumerate(lowered.calls):
+        program.describe(at, call.op or call.kernel, call.node, *_traffic(call))
         if call.kept:
-            program.keep(i, numbers[call.reads[0]])
+            program.keep(at, operands[0])
     for key in {r.bound: None for c in lowered.calls for w in c.writes if (r := w.root()[0]).bound is not None}:
         if key[0] != "kept":
             program.writes(slots[key])
-    traffic: dict[Call, tuple[str, int]] = {}
-    for at, call in enumerate(lowered.calls):
-        told = traffic.get(call.like or call) or traffic.setdefault(call.like or call, _traffic(call))
-        program.describe(at, call.op or call.kernel, call.node, *told)
     program.seal([(devices[d], size) for d, size in planned.arenas.items()], share_with)
     return Compiled(program, slots, lowered.mark, len(lowered.calls), lowered, planned, graph)
 

@@ -67,7 +67,7 @@ class Executor:
         self._monitor_all = False
         self._head_grads: list[NDArray] = []  # kept alive for the program, which reads them in place
         self._head_grads_are_ones = False
-        self._graph = graph  # the typed graph, if binding has made it: for the first program, which uses it up
+        self._graph = graph
         self._make_outputs(graph and [(v.shape, v.dtype) for v in graph.outputs])
 
     # ---- arrays -----------------------------------------------------------------------------------------------------
@@ -164,9 +164,13 @@ class Executor:
             self._head_grads.append(grad)
             bind_array(compiled, ("head_grad", i), grad)
 
+    def take_graph(self) -> Graph | None:
+        """The typed graph that binding has made, for the first program: compiling uses it up."""
+        graph, self._graph = self._graph, None
+        return graph
+
     def _compile(self, train: bool) -> Compiled:
         every = self.arg_dict | self.aux_dict
-        graph, self._graph = self._graph, None
         compiled = compile_symbol(
             self._heads(),
             {n: a.shape for n, a in every.items()},
@@ -179,7 +183,7 @@ class Executor:
             self.arena.largest,
             self._options,
             len(self._symbol._heads),
-            graph,
+            self.take_graph(),
         )
         self.bind_arrays(compiled)
         self.arena.lend(compiled.program)

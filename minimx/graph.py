@@ -17,18 +17,19 @@ from .base import ITEM_SIZES
 from .op import Memo, Op, find
 
 Device = tuple[str, int]
+Type = tuple[tuple[int, ...], str]  # shape and dtype
 
 
 class Value:
     """One output of a node."""
 
-    __slots__ = ("node", "index", "shape", "dtype")
+    __slots__ = ("node", "index", "type", "shape", "dtype")
 
-    def __init__(self, node: Node, index: int, shape: tuple[int, ...], dtype: str):
+    def __init__(self, node: Node, index: int, type: Type):
         self.node = node
         self.index = index
-        self.shape = shape
-        self.dtype = dtype
+        self.type = type
+        self.shape, self.dtype = type
 
     @property
     def ndim(self) -> int:
@@ -106,7 +107,7 @@ class Node:
         op: Op | None,
         params: Any,
         inputs: Sequence[Value],
-        types: Sequence[tuple[tuple[int, ...], str]],
+        types: Sequence[Type],
         name: str,
         device: Device | None = None,
         attrs: dict[str, str] | None = None,
@@ -115,9 +116,9 @@ class Node:
         self.params = params
         self.inputs = tuple(inputs)
         if len(types) == 1:  # as most have
-            self.outputs: tuple[Value, ...] = (Value(self, 0, *types[0]),)
+            self.outputs: tuple[Value, ...] = (Value(self, 0, types[0]),)
         else:
-            self.outputs = tuple([Value(self, i, shape, dtype) for i, (shape, dtype) in enumerate(types)])
+            self.outputs = tuple([Value(self, i, type) for i, type in enumerate(types)])
         self.name = name
         self.device: Any = device  # set by the place pass at the latest
         self.attrs = {} if attrs is None else attrs
@@ -133,7 +134,7 @@ def variable(name: str, shape: tuple[int, ...], dtype: str, device: Device | Non
     return Node(None, None, (), [(tuple(shape), dtype)], name, device).outputs[0]
 
 
-_creation: list[tuple[Node, str]] = []
+_creation: list[tuple[Node, str]] = []  # whom nodes are made for, and how they are called
 
 
 class made_for:
@@ -142,7 +143,7 @@ class made_for:
     __slots__ = ("entry",)
 
     def __init__(self, origin: Node, suffix: str = ""):
-        self.entry = (origin, suffix)
+        self.entry = (origin, origin.name + suffix)
 
     def __enter__(self) -> None:
         _creation.append(self.entry)
@@ -153,23 +154,19 @@ class made_for:
 
 def apply_op(op: Op, inputs: Sequence[Value], params: Any, name: str | None = None) -> Node:
     """A new node; shapes and dtypes of its outputs are inferred from its inputs."""
-    types = op.infer_outputs(params, [(v.shape, v.dtype) for v in inputs], name or _name_for(op))
+    types = op.infer_outputs(params, [v.type for v in inputs], name or _name_for(op))
     return _new_node(op, inputs, params, types, name)
 
 
 def _name_for(op: Op) -> str:
-    if not _creation:
-        return op.name.lower()
-    origin, suffix = _creation[-1]
-    return origin.name + suffix
+    return _creation[-1][1] if _creation else op.name.lower()
 
 
 def _new_node(op: Op, inputs: Sequence[Value], params: Any, types: Sequence[Any], name: str | None = None) -> Node:
-    name = name or _name_for(op)
     if not _creation:
-        return Node(op, params, inputs, types, name)
-    origin = _creation[-1][0]
-    node = Node(op, params, inputs, types, name, origin.device, origin.attrs)
+        return Node(op, params, inputs, types, name or op.name.lower())
+    origin, given = _creation[-1]
+    node = Node(op, params, inputs, types, name or given, origin.device, origin.attrs)
     node.origin = origin.origin
     return node
 
@@ -185,7 +182,7 @@ def apply_all(name: str, inputs: Sequence[Value], **params: Any) -> tuple[Value,
 
 
 def _applied(op: Op, inputs: Sequence[Value], params: dict[str, Any]) -> Node:
-    types = tuple([(v.shape, v.dtype) for v in inputs])
+    types = tuple([v.type for v in inputs])
     key: tuple = (op, types)
     if params:
         given = tuple(params.values())
@@ -252,6 +249,13 @@ class Graph:
         """Those that its nodes apply: a pass that is about others has nothing to do."""
         return {node.op for node in self.nodes()}
 
+    def extended(self, **parts: Any) -> Graph:
+        """The graph with other parts. While its forward roots stay the same, so does the order of what they need."""
+        result = dataclasses.replace(self, **parts)
+        if result.forward_roots() == self.forward_roots():
+            result.__dict__["forward_nodes"] = self.forward_nodes
+        return result
+
     def replaced(self, new: Mapping[Value, Value]) -> Graph:
         """The graph whose roots are replaced by what `new` has for them; this one when nothing was replaced anywhere."""
         if not new:
@@ -304,8 +308,9 @@ def rewrite(graph: Graph, change) -> Graph:
     keep the node, which then reads the new inputs: a change does not copy everything behind it.
     """
     new: dict[Value, Value] = {}
+    untouched = new.keys().isdisjoint
     for node in graph.nodes():
-        inputs = tuple([new.get(v, v) for v in node.inputs]) if new else node.inputs
+        inputs = node.inputs if untouched(node.inputs) else tuple([new.get(v, v) for v in node.inputs])
         outputs = change(node, inputs)
         if outputs is None:
             node.inputs = inputs
@@ -320,7 +325,7 @@ def rewrite(graph: Graph, change) -> Graph:
 def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:
     """The same application on other inputs of the same types."""
     copy = Node(node.op, node.params, inputs, (), node.name, node.device, node.attrs)
-    copy.outputs = tuple([Value(copy, v.index, v.shape, v.dtype) for v in node.outputs])
+    copy.outputs = tuple([Value(copy, v.index, v.type) for v in node.outputs])
     copy.origin = node.origin
     copy.late = node.late
     return copy

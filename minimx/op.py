@@ -175,7 +175,7 @@ class Op:
 
     def key(self, p: Any) -> Any:
         """The parameters as (a part of) a key. Tuples that hold 0.0 and -0.0 are equal, their texts are not."""
-        return (p, repr(p)) if self.has_reals else p
+        return (p, tuple.__repr__(p)) if self.has_reals else p
 
     def infer_outputs(
         self, p: Any, ins: Sequence[tuple[tuple[int, ...], str]], where: str

@@ -26,6 +26,7 @@ class TrainStep:
             executor._symbol.list_outputs(),
             {n: "null" if req == "null" else "write" for n, req in executor._grad_req.items()},
             options,
+            graph=executor.take_graph(),
         )
         graph, recipe = update(graph, rule, guarded)
         groups = {name: c.key for name, c in executor._groups.items()}

@@ -258,6 +258,14 @@ def test_train_step_equals_separate_calls():
         np.testing.assert_allclose(got.asnumpy(), value.asnumpy(), rtol=2e-5, atol=2e-6, err_msg=name)
 
 
+def test_a_train_step_takes_the_graph_that_binding_inferred(monkeypatch):
+    executor = linear()
+    monkeypatch.setattr("minimx.compile.infer", lambda *_: pytest.fail("inferred again"))
+    mx.TrainStep(executor, lambda step, name, weight, grad: weight - grad)
+    monkeypatch.undo()
+    assert executor.forward()[0].shape == executor.outputs[0].shape  # what comes later infers for itself
+
+
 def test_debug_str_names_the_calls():
     text = linear().debug_str()
     assert "gemm.float32" in text and "MB allocated" in text

@@ -33,7 +33,7 @@ def product(count):
     _core.copy_in(storages[1], 0, b)
     sizes = dict(batch=1, m=N, n=N, k=N, lda=N, ldb=N, ldc=N, batch_a=0, batch_b=0, batch_c=0)
     args = sizes | dict(trans_a=0, trans_b=0, bias_axis=0, activation=0)
-    scratch = program.add_arena(device, 0)
+    scratch = program.add_arena(device, [0])
     program.add_call(device, "gemm.float32", args, [*slots[:2], -1, -1, slots[2], scratch])
     program.seal([(device, _core.thread_count() * N * (256 + N + 64) * 4)], None)
     return program, _core.view(storages[2], 0, [N, N], np.dtype("float32")), a @ b

@@ -18,32 +18,24 @@ MAX_DISTANCE = 2000  # nodes between a group and a node that joins it: keeps the
 class _Unit:
     """A group of nodes that will run as one call, or a single node that takes part in nothing."""
 
-    __slots__ = ("nodes", "key", "inputs", "readers", "latest")
+    __slots__ = ("nodes", "key", "inputs", "uses", "latest")
 
     def __init__(self, key):
         self.nodes: list[Node] = []  # in topological order
         self.key = key  # what nodes of one group share; None for a node that cannot be grouped
         self.inputs: set[Value] = set()  # those of other units
-        self.readers: list[Node] = []  # those of other units
+        self.uses: list[tuple[Value, Node]] = []  # values of the unit that nodes of other units read
         self.latest = -1  # the last of the places of all nodes it depends on, its own included
 
 
 def fuse(graph: Graph) -> Graph:
-    order, forward = graph.nodes(), set(graph.forward_nodes)
+    order, mark = graph.nodes(), len(graph.forward_nodes)
     units = _Units(order)
-    for node in order:
-        key = _key(node, forward)
-        fitting = []
-        if key is not None:
-            sources = dict.fromkeys([units.of[v.node] for v in node.inputs])
-            fitting = [u for u in sources if u.key == key and units.fits(u, node)]
-        unit = fitting.pop() if fitting else _Unit(key)
-        for other in fitting:
-            if units.mergeable(unit, other):
-                units.merge(unit, other)
-        units.join(unit, node)
+    for at, node in enumerate(order):
+        key = _key(node, at < mark)
+        units.join(_Unit(None) if key is None else units.fitting(key, node), node)
     groups = dict.fromkeys([u for u in units.of.values() if len(u.nodes) > 1])
-    return _collapse(graph, list(groups), order)
+    return _collapse(graph, list(groups), units.of)
 
 
 class _Units:
@@ -53,29 +45,38 @@ class _Units:
         self.place = {node: i for i, node in enumerate(order)}
         self.of: dict[Node, _Unit] = {}
 
+    def fitting(self, key: tuple, node: Node) -> _Unit:
+        """The unit that a node should join: those of its producers that it fits, as one where that can be, or a new one."""
+        sources = dict.fromkeys([self.of[v.node] for v in node.inputs])
+        found = [u for u in sources if u.key == key and self.fits(u, node)]
+        unit = found.pop() if found else _Unit(key)
+        for other in found:
+            if self.mergeable(unit, other):
+                self.merge(unit, other)
+        return unit
+
     def join(self, unit: _Unit, node: Node) -> None:
-        latest = self.place[node]
+        """Adds the next node of the order to a unit."""
         for value in node.inputs:
             source = self.of[value.node]
             if source is not unit:
                 unit.inputs.add(value)
-                source.readers.append(node)
-                latest = max(latest, source.latest)
+                source.uses.append((value, node))
         unit.nodes.append(node)
         self.of[node] = unit
-        if unit.readers:
-            self._depends_on(unit, latest)
-        else:
-            unit.latest = latest
+        unit.latest = self.place[node]  # whatever is in units so far has its place before
+        if unit.uses:
+            self._tell_readers(unit)
 
-    def _depends_on(self, unit: _Unit, latest: int) -> None:
-        """Notes it for the unit, and for whoever depends on the unit."""
+    def _tell_readers(self, unit: _Unit) -> None:
+        """Whoever depends on the unit depends on the latest that it depends on."""
         stack = [unit]
         while stack:
-            one = stack.pop()
-            if one.latest < latest:
-                one.latest = latest
-                stack += [self.of[reader] for reader in one.readers]
+            for _, reader in stack.pop().uses:
+                one = self.of[reader]
+                if one.latest < unit.latest:
+                    one.latest = unit.latest
+                    stack.append(one)
 
     def needs(self, unit: _Unit, other: _Unit) -> bool:
         """Whether a unit depends on another one."""
@@ -112,13 +113,12 @@ class _Units:
             self.of[node] = unit
         unit.nodes = sorted(unit.nodes + other.nodes, key=self.place.__getitem__)
         unit.inputs = {v for v in unit.inputs | other.inputs if self.of[v.node] is not unit}
-        unit.readers += other.readers
-        latest = max(unit.latest, other.latest)
-        unit.latest = -1  # readers of either hear of it
-        self._depends_on(unit, latest)
+        unit.uses += other.uses
+        unit.latest = max(unit.latest, other.latest)
+        self._tell_readers(unit)
 
 
-def _key(node: Node, forward: set[Node]) -> tuple | None:
+def _key(node: Node, forward: bool) -> tuple | None:
     """What the nodes of one group share; None for a node that cannot be grouped."""
     if not isinstance(node.op, Elementwise) or type(node.op).lower is not Elementwise.lower:
         return None
@@ -126,28 +126,19 @@ def _key(node: Node, forward: set[Node]) -> tuple | None:
     out, kind = node.outputs[0], group_type(node)
     if out.dtype not in FLOATS and out.dtype != kind:
         return None
-    return out.shape, kind, node in forward, node.device
+    return out.shape, kind, forward, node.device
 
 
-def _collapse(graph: Graph, groups: list[_Unit], order: list[Node]) -> Graph:
-    if not groups:
-        return graph
-    group_of = {node: group for group in groups for node in group.nodes}
-    read_outside: dict[_Unit, dict[Value, None]] = {group: {} for group in groups}
-    readers: dict[Node, None] = {}
+def _collapse(graph: Graph, groups: list[_Unit], unit_of: dict[Node, _Unit]) -> Graph:
     roots = set(graph.roots())
-    for node in order:
-        own = group_of.get(node)
-        for value in node.inputs:
-            group = group_of.get(value.node)
-            if group is not None and group is not own:
-                read_outside[group][value] = None
-                if own is None:
-                    readers[node] = None
-        for value in node.outputs:
-            if own is not None and value in roots:
-                read_outside[own][value] = None
-    fused = [_fused_node(group, list(read_outside[group])) for group in groups]
+    fused: list[Node] = []
+    readers: dict[Node, None] = {}
+    for group in groups:
+        # Those that were of other units when they read a value may have been merged with its unit since.
+        outside = [(value, node) for value, node in group.uses if unit_of[node] is not group]
+        read = {value for value, _ in outside}
+        fused.append(_fused_node(group, [v for n in group.nodes for v in n.outputs if v in read or v in roots]))
+        readers.update([(node, None) for _, node in outside if len(unit_of[node].nodes) == 1])
     new = {old: value for node in fused for old, value in zip(node.params.results, node.outputs, strict=True)}
     # `fits` made sure that no group waits for what waits for it: readers can simply read the fused nodes instead.
     for node in (*fused, *readers):
@@ -162,7 +153,7 @@ def _fused_node(group: _Unit, results: list[Value]) -> Node:
         FUSED,
         FUSED.Params(nodes, tuple(results)),
         outside_inputs(nodes),
-        [(v.shape, v.dtype) for v in results],
+        [v.type for v in results],
         "+".join(dict.fromkeys(n.name for n in nodes)),
         last.device,
         last.attrs,

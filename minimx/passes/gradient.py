@@ -6,12 +6,12 @@ walks backwards and sums what arrives at a value from several consumers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..base import GraphError
 from ..graph import Graph, Node, Value, apply, made_for, topological, variable, with_inputs
+from ..op import Op
 
 HEAD_GRAD = "_head_grad{}"
 
@@ -43,8 +43,7 @@ def gradient(graph: Graph, grad_req: Mapping[str, str], mirror: bool = False, he
                     late.append((accumulators[name], accumulators[name] + grad))
         else:
             gradients[name] = grad if grad is not None else _zeros_like(value)
-    result = dataclasses.replace(
-        graph,
+    result = graph.extended(
         head_grads=heads,
         gradients=gradients,
         accumulators=accumulators,
@@ -105,8 +104,13 @@ def state_updates(graph: Graph) -> tuple[list[tuple[Value, Value]], list[tuple[V
     """The (variable, new value) pairs of all operators that change their inputs: with the forward pass, and after it."""
     early: list[tuple[Value, Value]] = []
     late: list[tuple[Value, Value]] = []
-    for node in graph.forward_nodes:
-        if node.op is None or (not graph.train and not node.op.early_updates):
+    writing = {
+        op
+        for op in graph.operators
+        if op is not None and type(op).updates is not Op.updates and (graph.train or op.early_updates)
+    }
+    for node in graph.forward_nodes if writing else ():
+        if node.op not in writing:
             continue
         with made_for(node, "_update"):
             for index, value in node.op.updates(node.params, node).items():

@@ -7,7 +7,7 @@ data; `zeros((0, 200))` takes its batch from what it is added to). The walk is r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..base import FLAG_TYPES, ShapeError, TypeInferenceError
@@ -27,6 +27,9 @@ class Inference:
     nodes: list[SymbolNode]
     shapes: dict[SymbolNode, list[Shape]]
     dtypes: dict[SymbolNode, list[str | None]]
+    # What an operator made of the shapes it was asked about: it holds for every node with these parameters and shapes.
+    answers: dict[Any, tuple[list[Shape], list[Shape], bool]] = field(default_factory=dict)
+    open: list[SymbolNode] = field(default_factory=list)  # operators around which not every shape is known
 
 
 def infer_types(
@@ -42,7 +45,7 @@ def infer_types(
         if node.op is None:
             found.shapes[node][0] = _variable_shape(node, shapes)
             found.dtypes[node][0] = dtypes.get(node.name) or _variable_dtype(node)
-    _until_stable(found, _infer_shapes_of)
+    found.open = _until_stable(found, _infer_shapes_of)
     _until_stable(found, _infer_dtypes_of)
     if default_dtype:
         for node in nodes:
@@ -97,10 +100,10 @@ def _variable_dtype(node: SymbolNode) -> str | None:
     return FLAG_TYPES.get(int(flag)) if flag is not None and flag.lstrip("-").isdigit() else None
 
 
-def _until_stable(found: Inference, step: Callable[[Inference, SymbolNode], tuple[bool, bool]]) -> None:
-    """Walks to and fro until nothing new is learnt. A step says whether it has learnt something about a node, and whether
-    everything around the node is known now. Then it is not asked again: a complete fact never changes, it can only be
-    contradicted, and then a step raises."""
+def _until_stable(found: Inference, step: Callable[[Inference, SymbolNode], tuple[bool, bool]]) -> list[SymbolNode]:
+    """Walks to and fro until nothing new is learnt; returns the nodes around which something is unknown still. A step says
+    whether it has learnt something about a node, and whether everything around the node is known now. Then it is not asked
+    again: a complete fact never changes, it can only be contradicted, and then a step raises."""
     open_ = [node for node in found.nodes if node.op is not None]
     for _ in range(_MAX_ROUNDS):
         changed = False
@@ -110,32 +113,45 @@ def _until_stable(found: Inference, step: Callable[[Inference, SymbolNode], tupl
             changed |= learnt
             if not complete:
                 left.append(node)
-        if not changed:
-            return
         open_ = left[::-1]
+        if not changed:
+            break
+    return open_
 
 
 def _infer_shapes_of(found: Inference, node: SymbolNode) -> tuple[bool, bool]:
-    op, p = node.op, node.params
     before_in = [found.shapes[child][index] for child, index in node.inputs]
     before_out = found.shapes[node]
-    ins, outs = list(before_in), list(before_out)
     try:
-        op.complete_shapes(p, ins, outs)
-        complete = all(map(known, ins))
-        if complete or (None not in ins and op.partial_shapes):
-            outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
+        ins, outs, complete = _deduced(found, node, before_in, before_out)
         changed = outs != before_out
-        found.shapes[node] = outs
+        found.shapes[node] = outs[:]
         if ins != before_in:
             for (child, index), shape in zip(node.inputs, ins, strict=True):
                 merged = unify(found.shapes[child][index], shape, "shapes")
                 changed |= merged != found.shapes[child][index]
                 found.shapes[child][index] = merged
-        return changed, complete and all(map(known, outs))
+        return changed, complete
     except ShapeError as error:
         told = _inputs(found, node, before_in)
         raise ShapeError(f"{_title(node)}: {error}; inputs are {told}; it was made at {node.place()}") from None
+
+
+def _deduced(
+    found: Inference, node: SymbolNode, before_in: list[Shape], before_out: list[Shape]
+) -> tuple[list[Shape], list[Shape], bool]:
+    """The shapes of a node's inputs and outputs as its operator completes them, and whether these are all known now."""
+    op, p = node.op, node.params
+    key = (op, p, *before_in, *before_out)
+    answer = found.answers.get(key)
+    if answer is None:
+        ins, outs = before_in[:], before_out[:]
+        op.complete_shapes(p, ins, outs)
+        complete = all(map(known, ins))
+        if complete or (None not in ins and op.partial_shapes):
+            outs = [unify(a, b, "output shapes") for a, b in zip(outs, op.output_shapes(p, ins), strict=True)]  # type: ignore[arg-type]
+        answer = found.answers[key] = ins, outs, complete and all(map(known, outs))
+    return answer
 
 
 def _infer_dtypes_of(found: Inference, node: SymbolNode) -> tuple[bool, bool]:
@@ -177,7 +193,8 @@ def _inputs(found: Inference, node: SymbolNode, shapes: list[Any]) -> str:
 
 def _require_complete(found: Inference, given: Mapping[str, Shape]) -> None:
     unknown = [n for n in found.nodes if n.op is None and not known(found.shapes[n][0])]
-    stuck = next((n for n in found.nodes if n.op is not None and not all(map(known, found.shapes[n]))), None)
+    incomplete = {n for n in found.open if not all(map(known, found.shapes[n]))}
+    stuck = next((n for n in found.nodes if n in incomplete), None)
     if not unknown and stuck is None:
         return
     parts = []

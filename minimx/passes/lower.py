@@ -344,7 +344,7 @@ def _kind_of(node: Node) -> Any:
     values = node.inputs + node.outputs
     if len(set(values)) < len(values):
         return None  # a value comes twice: which of the two an operand is cannot be seen
-    return node.op, node.op.key(node.params), node.device, tuple([(v.shape, v.dtype) for v in values])
+    return node.op, node.op.key(node.params), node.device, tuple([v.type for v in values])
 
 
 def lower(graph: Graph, keeps: bool = False) -> Lowered:

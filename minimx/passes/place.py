@@ -45,9 +45,7 @@ def place(graph: Graph, default: Device, groups: Mapping[str, Device] | None = N
         local = tuple(here(v, node) for v in inputs)
         if local == tuple(inputs):
             return None
-        moved = Node(
-            node.op, node.params, local, [(v.shape, v.dtype) for v in node.outputs], node.name, node.device, node.attrs
-        )
+        moved = Node(node.op, node.params, local, [v.type for v in node.outputs], node.name, node.device, node.attrs)
         moved.origin = node.origin
         return moved.outputs
 

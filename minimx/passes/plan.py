@@ -31,7 +31,6 @@ class _Block:
     """Buffers that hand one piece of memory on to each other."""
 
     nbytes: int
-    aligned: int
     first: int
     last: int
     device: Device
@@ -40,12 +39,16 @@ class _Block:
 
 def plan(lowered: Lowered) -> Plan:
     blocks = _lifetimes(lowered.calls)
-    result = Plan(unshared_bytes=sum([b.aligned for b in blocks.values()]))
+    result = Plan(unshared_bytes=sum([_aligned(b.nbytes) for b in blocks.values()]))
     _join_in_place(lowered.calls, blocks)
     unique = list(dict.fromkeys(blocks.values()))  # in the order in which their lives begin
     for device in {b.device for b in unique}:
         result.arenas[device] = _pack([b for b in unique if b.device == device], result.offsets)
     return result
+
+
+def _aligned(nbytes: int) -> int:
+    return (nbytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT or ALIGNMENT
 
 
 def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
@@ -55,14 +58,10 @@ def _lifetimes(calls: list[Call]) -> dict[Buffer, _Block]:
             if buffer is None:
                 continue
             root = buffer if buffer.parent is None else buffer.root()[0]
-            if root.bound is not None:
-                continue
-            block = blocks.get(root)
-            if block is None:
-                aligned = max(ALIGNMENT, -(-root.nbytes // ALIGNMENT) * ALIGNMENT)
-                blocks[root] = _Block(root.nbytes, aligned, i, i, root.device, [root])
-            else:
+            if (block := blocks.get(root)) is not None:
                 block.last = i
+            elif root.bound is None:
+                blocks[root] = _Block(root.nbytes, i, i, root.device, [root])
     return blocks
 
 
@@ -97,7 +96,7 @@ def _join_in_place(calls: list[Call], blocks: dict[Buffer, _Block]) -> None:
 
 def _pack(blocks: list[_Block], offsets: dict[Buffer, int]) -> int:
     ordered = sorted(blocks, key=attrgetter("nbytes"), reverse=True)  # of one size, those first that begin first
-    places, size = _core.pack([(b.aligned, b.first, b.last) for b in ordered])
+    places, size = _core.pack([(_aligned(b.nbytes), b.first, b.last) for b in ordered])
     for block, at in zip(ordered, places, strict=True):
         for member in block.members:
             offsets[member] = at

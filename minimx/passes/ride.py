@@ -72,8 +72,9 @@ def ride(graph: Graph) -> Graph:
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if not isinstance(node.op, Elementwise) or not multiplies(node.outputs[0].dtype, node.device):
             return None
-        activation, gate = _activation(node), _gate(node)
-        if not activation and gate is None and not _is_sum(node):
+        functions = _functions_of(node)
+        activation, gate = _activation(node, functions), _gate(node, functions)
+        if not activation and gate is None and not _is_sum(node, functions):
             return None
         carriers = [
             new
@@ -112,7 +113,7 @@ def _with_riders(value: Value, residual: Value | None, activation: int, node: No
     if residual is not None:
         inputs.append(residual)
     params = RidingParams(host, had_residual or residual is not None, activation)
-    types = [(value.shape, value.dtype)]
+    types = [value.type]
     riding = Node(RIDING, params, inputs, types, f"{value.node.name}+{node.name}", node.device, node.attrs)
     riding.origin = value.node.origin
     return riding.outputs[0]
@@ -136,7 +137,7 @@ def _chain(node: Node, inputs: Sequence[Value], carriers: list[Value]) -> Value:
 _functions = Memo()
 
 
-def _applied(node: Node) -> list[int]:
+def _functions_of(node: Node) -> list[int]:
     """The opcodes of the functions that make the node's output of its inputs alone; none if it has constants, too."""
     key = (node.op, node.op.key(node.params), len(node.inputs))
     found = _functions.get(key)
@@ -147,10 +148,10 @@ def _applied(node: Node) -> list[int]:
     return found
 
 
-def _activation(node: Node) -> int:
+def _activation(node: Node, functions: list[int]) -> int:
     """The number of the activation that the node applies to its only input; 0 when it does something else."""
-    functions = _applied(node) if len(node.inputs) == 1 else ()
-    return _activation_opcodes().get(functions[0], 0) if len(functions) == 1 else 0
+    alone = len(node.inputs) == 1 and len(functions) == 1
+    return _activation_opcodes().get(functions[0], 0) if alone else 0
 
 
 @cache
@@ -158,23 +159,23 @@ def _activation_opcodes() -> dict[int, int]:
     return {opcodes()[name][0]: number for name, number in ACTIVATIONS.items()}
 
 
-def _gate(node: Node) -> int | None:
+def _gate(node: Node, functions: list[int]) -> int | None:
     """Which of the node's two inputs says where a value is above zero, if all that the node does is to multiply by it."""
-    if len(node.inputs) != 2 or _applied(node) != [opcodes()["mul"][0]]:
+    if len(node.inputs) != 2 or functions != [opcodes()["mul"][0]]:
         return None
     out = node.outputs[0]
     for i, value in enumerate(node.inputs):
         asked = value.node
         if asked.op is not None and asked.op.name == "_greater_scalar" and asked.params.scalar == 0:
             of = asked.inputs[0]
-            if all((v.shape, v.dtype) == (out.shape, out.dtype) for v in (of, *node.inputs)):
+            if all(v.type == out.type for v in (of, *node.inputs)):
                 return i
     return None
 
 
-def _is_sum(node: Node) -> bool:
+def _is_sum(node: Node, functions: list[int]) -> bool:
     """Whether the node adds up all its inputs, each once, and all of one shape."""
     count, out = len(node.inputs), node.outputs[0]
-    if count < 2 or _applied(node) != [opcodes()["add"][0]] * (count - 1) or len(set(node.inputs)) < count:
+    if count < 2 or functions != [opcodes()["add"][0]] * (count - 1) or len(set(node.inputs)) < count:
         return False
-    return all(v.shape == out.shape and v.dtype == out.dtype for v in node.inputs)
+    return all([v.type == out.type for v in node.inputs])

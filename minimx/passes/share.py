@@ -19,7 +19,7 @@ def share(graph: Graph) -> Graph:
     def change(node, inputs):
         if not isinstance(node.op, Elementwise) or node.op.random:
             return None
-        types = tuple([(v.shape, v.dtype) for v in node.outputs])
+        types = tuple([v.type for v in node.outputs])
         key = (node.op, node.op.key(node.params), inputs, types, node.device, node in forward)
         first = known.setdefault(key, node)
         return None if first is node else first.outputs
