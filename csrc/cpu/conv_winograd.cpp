@@ -214,18 +214,20 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
       const Cuts tiles(count, kPixels);
       const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
       // One element after the other: its tiles stay in the cache, and the weights go by once.
+      const auto weights_of = [&](int64_t e, int64_t p) { return (e * panels.vectors + panels.begin(p)) * L * depth; };
       for (int64_t e = 0; e < A * A; ++e)
         for (int64_t p = p0; p < p1; ++p) {
-          const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), wide = (v1 - v0) * L;
+          const int64_t vectors = panels.begin(p + 1) - panels.begin(p), at = weights_of(e, p);
           LastEnds<T> ends{};
           ends.pixel = kTileSums<T, A>;
-          if (tiles.count <= kFewTiles) ends.ahead = {depth * wide, 0, tiles.count};
+          if (tiles.count <= kFewTiles && (p + 1 < p1 || e + 1 < A * A))
+            ends.ahead = {(p + 1 < p1 ? weights_of(e, p + 1) : weights_of(e + 1, p0)) - at, 0, tiles.count};
           for (int64_t j = 0; j < tiles.count; ++j) {
             const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
             ends.y = sums + ((p - p0) * longest + lo) * kTileSums<T, A> + e * kPanel<T>;
             ends.ahead.part = j;
-            kLastTiles<T, false>.at[v1 - v0 - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts,
-                                                        weights + (e * panels.vectors + v0) * L * depth, ends);
+            kLastTiles<T, false>.at[vectors - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts,
+                                                        weights + at, ends);
           }
         }
       for (int64_t p = p0; p < p1; ++p) {
