@@ -25,7 +25,7 @@ constexpr int64_t kPanel = kVectors * kLanes<T>;
 constexpr int64_t kTogether = 4;
 
 // The weights of a forward sweep lie as window[filter][channel], those of a turned one as window[channel][filter]:
-// depth and width are the sweep's. They become [panel][element][term of tile_depth][lanes of the panel].
+// depth and width are the sweep's. They become [element][panel][term of tile_depth][lanes of the panel].
 template <class T, class Tiling>
 ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T* windows, T* to, int64_t panel_lo,
                                 int64_t panel_hi) {
