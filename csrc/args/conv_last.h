@@ -35,8 +35,8 @@ namespace minimx {
 // float32 (conv_last_weights.float32.bfloat16, and turned): packing rounds them.
 //
 // Square windows of R·stride taps, with a dilation of one, have a second way, Winograd's, for tiles of `tile` x `tile`
-// outputs (other kernels ignore it): tiles of 2 or 4 for R = 3 with a stride of one, of 4 for R = 2 with a stride of one
-// or two.
+// outputs (other kernels ignore it): tiles of 2 or 4 for R = 3 with a stride of one, of 4 for R = 2 with a stride of
+// one or two.
 //
 // conv_winograd_weights        w, transformed
 // conv_winograd_turned         w, transformed     those of the data gradient

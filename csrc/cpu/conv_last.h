@@ -59,8 +59,8 @@ inline Sweep forward_sweep(const ConvLastArgs& a) {
   return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
 }
 
-// Calls body(sweep) for every class of a data gradient whose pixels have `depth` elements. Of a small image some classes
-// have no pixels, but weights they have all the same.
+// Calls body(sweep) for every class of a data gradient whose pixels have `depth` elements. Of a small image some
+// classes have no pixels, but weights they have all the same.
 template <class Body>
 void each_class(const ConvLastArgs& a, int64_t depth, const Body& body) {
   for (int64_t i = 0; i < a.stride[0]; ++i)
