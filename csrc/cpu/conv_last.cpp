@@ -60,8 +60,7 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* 
   const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
   const bool partial = v1 == panels.vectors && panels.last < L;
   const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
-  const Cuts tiles(box.columns, kPixels);
-  const int64_t per_row = Terms(s).runs / s.row.taps;
+  const T* const weights = packed + filter * s.terms();
   LastEnds<T> ends{};
   ends.pixel = s.column.every * s.width;
   ends.bias = riders.bias ? riders.bias + filter : nullptr;
@@ -69,23 +68,14 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* 
   ends.relu = riders.activation == kRelu;
   ends.gate = riders.activation == kGate;
   ends.last = static_cast<int>(panels.last);
-  for (int64_t i = 0; i < box.rows; ++i) {
-    const TapRows taps = tap_rows(s.row, box.row + i);
-    const T* w = packed + filter * s.terms() + taps.lo * s.column.taps * s.depth * (v1 - v0) * L;
-    const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
-    for (int64_t j = 0; j < tiles.count; ++j) {
-      const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
-      const int64_t column = s.column.first + (box.column + lo) * s.column.every;
-      const int64_t at = (row * s.column.result + column) * s.width + filter;
-      ends.y = y + at;
-      ends.residual = riders.residual ? riders.residual + at : nullptr;
-      table.at[v1 - v0 - 1][n - 1](from + i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
-                                   s.column.stride * source.pixel, runs + taps.lo * per_row,
-                                   (taps.hi - taps.lo) * per_row, w, ends);
-      if (riders.activation > kRelu)
-        activate(ends.y, ends.pixel, n, lesser(v1 * L, s.width) - filter, riders.activation);
-    }
-  }
+  each_tile(s, box, source, runs, image, (v1 - v0) * L, [&](const OutputTile& t) {
+    ends.y = y + t.at + filter;
+    ends.residual = riders.residual ? riders.residual + t.at + filter : nullptr;
+    table.at[v1 - v0 - 1][t.pixels - 1](from + t.from, s.column.stride * source.pixel, t.runs, t.count,
+                                        weights + t.weights, ends);
+    if (riders.activation > kRelu)
+      activate(ends.y, ends.pixel, t.pixels, lesser(v1 * L, s.width) - filter, riders.activation);
+  });
 }
 
 template <class T>

@@ -111,9 +111,8 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
                  int64_t image, int64_t v0, int64_t vectors, const uint32_t* packed, const Riders& riders,
                  BFloat16* y) {
   const Panels<float> panels(s.width);
-  const Terms terms(s);
-  const int64_t filter = v0 * L, per_row = terms.runs / s.row.taps;
-  const Cuts tiles(box.columns, kPixels);
+  const int64_t filter = v0 * L;
+  const uint32_t* const weights = packed + filter * s.terms();
   const bool partial = v0 + vectors == panels.vectors && panels.last < L;
   const auto& table = partial ? kPairTiles<true> : kPairTiles<false>;
   float floats[kPixels * kVectors * L];
@@ -125,22 +124,14 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
   ends.scale = riders.scale ? riders.scale + filter : nullptr;
   ends.relu = riders.activation == kRelu;
   ends.last = static_cast<int>(panels.last);
-  for (int64_t i = 0; i < box.rows; ++i) {
-    const TapRows taps = tap_rows(s.row, box.row + i);
-    const uint32_t* w = packed + filter * s.terms() + taps.lo * s.column.taps * s.depth * vectors * L;
-    const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
-    for (int64_t j = 0; j < tiles.count; ++j) {
-      const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
-      const int64_t column = s.column.first + (box.column + lo) * s.column.every;
-      const int64_t at = (row * s.column.result + column) * s.width + filter;
-      ends.y = y + at;
-      ends.residual = riders.residual ? riders.residual + at : nullptr;
-      table.at[vectors - 1][n - 1](from + 2 * (i * s.row.stride * source.row + lo * s.column.stride * source.pixel),
-                                   2 * s.column.stride * source.pixel, runs + taps.lo * per_row,
-                                   (taps.hi - taps.lo) * per_row, w, ends);
-      if (ends.floats) finish(floats, n, lesser(vectors * L, s.width - filter), riders.activation, ends.y, ends.row);
-    }
-  }
+  each_tile(s, box, source, runs, image, vectors * L, [&](const OutputTile& t) {
+    ends.y = y + t.at + filter;
+    ends.residual = riders.residual ? riders.residual + t.at + filter : nullptr;
+    table.at[vectors - 1][t.pixels - 1](from + 2 * t.from, 2 * s.column.stride * source.pixel, t.runs, t.count,
+                                        weights + t.weights, ends);
+    if (ends.floats)
+      finish(floats, t.pixels, lesser(vectors * L, s.width - filter), riders.activation, ends.y, ends.row);
+  });
 }
 
 void sweep(Sweep s, const Images& x, const uint32_t* packed, const Riders& riders, BFloat16* y, uint32_t* scratch,

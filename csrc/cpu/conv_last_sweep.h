@@ -130,6 +130,32 @@ void each_panel(const Sweep& s, int64_t work, E* scratch, int64_t scratch_size, 
   });
 }
 
+// Neighbouring outputs of one row, which are summed up in registers. Places are counted in elements: `from` and
+// `weights` from where the box finds its first term and the panel its first weight, `at` from the beginning of y.
+struct OutputTile {
+  int64_t pixels, from, weights, at;
+  const Run* runs;
+  int64_t count;  // of runs
+};
+
+// Calls body(tile) for all outputs of a box; a term of its panel has `wide` weights.
+template <class Body>
+void each_tile(const Sweep& s, const Box& box, const Source& source, const Run* runs, int64_t image, int64_t wide,
+               const Body& body) {
+  const int64_t per_row = Terms(s).runs / s.row.taps;
+  const Cuts tiles(box.columns, kPixels);
+  for (int64_t i = 0; i < box.rows; ++i) {
+    const TapRows taps = tap_rows(s.row, box.row + i);
+    const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;
+    for (int64_t j = 0; j < tiles.count; ++j) {
+      const int64_t lo = tiles.begin(j), column = s.column.first + (box.column + lo) * s.column.every;
+      body(OutputTile{tiles.begin(j + 1) - lo, i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
+                      taps.lo * s.column.taps * s.depth * wide, (row * s.column.result + column) * s.width,
+                      runs + taps.lo * per_row, (taps.hi - taps.lo) * per_row});
+    }
+  }
+}
+
 // The place, in pixels of the images, of what a box's first output meets first.
 inline int64_t first_pixel(const Sweep& s, const Box& box, int64_t image) {
   return (image * s.row.in + s.row.start + box.row * s.row.stride) * s.column.in + s.column.start +
