@@ -2,7 +2,7 @@
 
 For windows of 3 x 3, tiles of 2 x 2 outputs take 2.25 times fewer products and are as exact as a sum. Tiles of 4 x 4 take four
 times fewer, and 2.56 times fewer for windows of 4 x 4 with a stride of two; their rounding errors are two to three times a
-sum's. `largest` (MINIMX_WINOGRAD) is 4, 2, or 0 for neither.
+sum's, four to five times in gradients of weights. `largest` (MINIMX_WINOGRAD) is 4, 2, or 0 for neither.
 """
 
 from __future__ import annotations
