@@ -131,7 +131,7 @@ void pack_panel(const Product<T>& t, int64_t column, int64_t columns, int64_t p,
   if (t.b_column == 1)
     pack_columns_of<T, kTileVectors>(b, t.b_k, columns, deep, out);
   else
-    pack_columns_transposed(b, t.b_column, columns, deep, out);
+    pack_columns_transposed_of<T, kTileVectors>(b, t.b_column, columns, deep, out);
 }
 
 // The five loops: columns (jc), depth (pc), rows (ic), panels of B (jr), bands of A (ir). Every split is even.

@@ -31,8 +31,9 @@ inline V exchange(V a, V b, Indices<J...>) {
   return __builtin_shufflevector(a, b, ((J & S) ? (High ? N + J : N + J - S) : (High ? J + S : J))...);
 }
 
-// Transposes a square of kLanes x kLanes elements held in registers.
-template <class T, int S = 1>
+// Transposes a square of kLanes x kLanes elements held in registers, by stages that exchange pieces of S elements.
+// Those from To on are left out.
+template <class T, int To = kLanes<T>, int S = 1>
 inline void transpose(Vec<T>* r) {
   constexpr int L = kLanes<T>, E = 16 / static_cast<int>(sizeof(T));
   constexpr Lanes<L> lanes{};
@@ -58,23 +59,46 @@ inline void transpose(Vec<T>* r) {
         r[i + S] = exchange<S, true>(a, b, lanes);
       }
   }
-  if constexpr (2 * S < L) transpose<T, 2 * S>(r);
+  if constexpr (2 * S < To) transpose<T, To, 2 * S>(r);
 }
 
-// Loads `rows` rows of `deep` elements that lie `stride` apart, and stores the first `deep` columns `pitch` apart. What
-// lies outside is zero; each column is stored as a whole vector.
+// A vector of two halves that lie apart. It comes from memory for less than a shuffle of two vectors costs.
+template <class T, int... J>
+inline Vec<T> load_halves(const T* low, const T* high, Indices<J...>) {
+  typedef T Half __attribute__((vector_size(kVectorBytes / 2), aligned(sizeof(T)), may_alias));
+  return __builtin_shufflevector(*reinterpret_cast<const Half*>(low), *reinterpret_cast<const Half*>(high), J...);
+}
+
+// Rows `stride` apart become columns `pitch` apart, for a whole square. Halves of rows half a square apart share a
+// vector from the start, which is the last stage of `transpose`.
 template <class T>
-inline void transpose_square(const T* from, int64_t stride, int64_t rows, int64_t deep, T* to, int64_t pitch) {
-  constexpr int L = kLanes<T>;
+inline void transpose_whole(const T* from, int64_t stride, T* to, int64_t pitch) {
+  constexpr int L = kLanes<T>, H = L / 2;
   Vec<T> r[L];
-  if (rows >= L && deep >= L) {
+  if constexpr (kVectorBytes > 16) {
+    const T* const other = from + H * stride;
+#pragma GCC unroll 16
+    for (int i = 0; i < H; ++i) {
+      r[i] = load_halves(from + i * stride, other + i * stride, Lanes<L>{});
+      r[i + H] = load_halves(from + i * stride + H, other + i * stride + H, Lanes<L>{});
+    }
+    transpose<T, H>(r);
+  } else {
 #pragma GCC unroll 16
     for (int i = 0; i < L; ++i) r[i] = load(from + i * stride);
     transpose<T>(r);
-#pragma GCC unroll 16
-    for (int j = 0; j < L; ++j) store(to + j * pitch, r[j]);
-    return;
   }
+#pragma GCC unroll 16
+  for (int j = 0; j < L; ++j) store(to + j * pitch, r[j]);
+}
+
+// The same for `rows` rows of `deep` elements, either of which may be less than a square or more. Of more the square's
+// part is taken, and what lies outside is zero; each column is stored as a whole vector.
+template <class T>
+inline void transpose_square(const T* from, int64_t stride, int64_t rows, int64_t deep, T* to, int64_t pitch) {
+  constexpr int L = kLanes<T>;
+  if (rows >= L && deep >= L) return transpose_whole(from, stride, to, pitch);
+  Vec<T> r[L];
   const int wide = deep < L ? static_cast<int>(deep) : L;
 #pragma GCC unroll 16
   for (int i = 0; i < L; ++i) {
@@ -127,14 +151,28 @@ inline void pack_columns_of(const T* b, int64_t stride, int64_t columns, int64_t
   pack_columns<T, Vectors>(b, stride, columns, k, out);
 }
 
-// The same for B^T, b[j * stride + p].
-template <class T>
+// The same for B^T, b[j * stride + p]. The last square of a vector's columns overlaps the one before it: whole squares
+// cost a fraction of what partial ones do.
+template <class T, int Vectors>
 inline void pack_columns_transposed(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
-  constexpr int L = kLanes<T>;
-  const int64_t width = (columns + L - 1) / L * L;
-  for (int64_t p = 0; p < k; p += L)
-    for (int64_t first = 0; first < columns; first += L)
-      transpose_square(b + first * stride + p, stride, columns - first, k - p, out + p * width + first, width);
+  constexpr int L = kLanes<T>, width = Vectors * L;
+  for (int v = 0; v < Vectors; ++v, b += L * stride, out += L) {
+    const int64_t valid = columns - v * L;
+    for (int64_t next = 0; next < k; next += L) {
+      const int64_t p = k >= L && next + L > k ? k - L : next;
+      if (valid >= L && k >= L)
+        transpose_whole(b + p, stride, out + p * width, width);
+      else
+        transpose_square(b + p, stride, valid, k - p, out + p * width, width);
+    }
+  }
+}
+template <class T, int Vectors>
+inline void pack_columns_transposed_of(const T* b, int64_t stride, int64_t columns, int64_t k, T* out) {
+  if constexpr (Vectors > 1)
+    if (columns <= (Vectors - 1) * kLanes<T>)
+      return pack_columns_transposed_of<T, Vectors - 1>(b, stride, columns, k, out);
+  pack_columns_transposed<T, Vectors>(b, stride, columns, k, out);
 }
 
 }  // namespace

@@ -45,8 +45,8 @@ struct Recurrence {
     parallel(context, gates * panels.count, [&](int64_t task, int) {
       const Panel p = panel(task % panels.count);
       const int64_t gate = task / panels.count;
-      pack_columns_transposed(weight + (gate * hidden + p.first * L) * hidden, hidden, width(p), hidden,
-                              forward_panel(gate, p));
+      pack_columns_transposed_of<T, kTileVectors>(weight + (gate * hidden + p.first * L) * hidden, hidden, width(p),
+                                                  hidden, forward_panel(gate, p));
     });
   }
   // For d·W: a panel of units, as deep as there are gates.
