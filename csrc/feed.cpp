@@ -141,7 +141,33 @@ PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
+// count_up(counts, keys, begin, most): adds one to every key's count in a dict, where a key that is not there stands at
+// `begin`, and returns the largest of these counts and `most`. Optimizers count their updates so, in every step.
+PyObject* count_up(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 4 || !PyDict_Check(args[0]) || !(PyList_Check(args[1]) || PyTuple_Check(args[1]))) {
+    PyErr_SetString(PyExc_TypeError, "count_up takes a dict, a list of keys, the first count and the largest so far");
+    return nullptr;
+  }
+  const long long begin = PyLong_AsLongLong(args[2]);
+  long long most = PyLong_AsLongLong(args[3]);
+  if (PyErr_Occurred()) return nullptr;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(args[1]); ++i) {
+    PyObject* key = PySequence_Fast_GET_ITEM(args[1], i);
+    Py_INCREF(key);  // its own comparison might take it from the list
+    PyObject* before = PyDict_GetItemWithError(args[0], key);
+    const long long now = (before ? PyLong_AsLongLong(before) : begin) + 1;
+    PyObject* number = PyErr_Occurred() ? nullptr : PyLong_FromLongLong(now);
+    const bool kept = number && PyDict_SetItem(args[0], key, number) == 0;
+    Py_XDECREF(number);
+    Py_DECREF(key);
+    if (!kept) return nullptr;
+    if (now > most) most = now;
+  }
+  return PyLong_FromLongLong(most);
+}
+
 PyMethodDef functions[] = {
+    {"count_up", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(count_up)), METH_FASTCALL, nullptr},
     {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(step)), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

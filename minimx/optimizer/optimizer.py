@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from .. import _core
 from ..graph import Value, variable
 from ..ndarray import NDArray, zeros
 from ..ops.elemwise import F
@@ -233,12 +234,8 @@ class Optimizer:
         self._index_update_count = self._all_index_update_counts.setdefault(device_id, {})
 
     def _update_count(self, index: Any) -> None:
-        counts, begin, most = self._index_update_count, self.begin_num_update, self.num_update
-        for one in index if isinstance(index, (list, tuple)) else [index]:
-            counts[one] = count = counts.get(one, begin) + 1
-            if count > most:
-                most = count
-        self.num_update = most
+        keys = index if isinstance(index, (list, tuple)) else (index,)
+        self.num_update = _core.count_up(self._index_update_count, keys, self.begin_num_update, self.num_update)
 
     def _factor(self, index: Any, factors: Mapping[Any, float], attribute: str) -> float:
         if index in self.param_dict:
