@@ -51,7 +51,7 @@ def train(symbol, shapes, optimizer, checked=True):
 
     def run(count: int) -> None:
         for i in range(count):
-            step(**feeds[i % len(feeds)])
+            step.run(feeds[i % len(feeds)])
 
     run.check = check
     run.profiled = lambda: step._compiled

@@ -15,7 +15,10 @@ from .passes.update import FINITE, Rule, update
 
 
 class TrainStep:
-    """`step(data=batch, label=labels)` trains the executor's arguments by `rule`; `step.scalars["lr"][:] = 0.1` steers it."""
+    """`step(data=batch, label=labels)` trains the executor's arguments by `rule`; `step.scalars["lr"][:] = 0.1` steers it.
+
+    `step.run({"data": batch, "label": labels})` does the same for a dict at hand, a microsecond faster.
+    """
 
     def __init__(self, executor: Executor, rule: Rule, options: Options | None = None, guarded: bool = False):
         every = executor.arg_dict | executor.aux_dict
@@ -48,9 +51,10 @@ class TrainStep:
         return {name: zeros(v.shape, ctx, v.dtype) for name, v in values.items()}
 
     def __call__(self, **feeds: Any) -> list[NDArray]:
-        return self._advance(feeds)
+        return self.run(feeds)
 
-    def _advance(self, feeds: dict[str, Any]) -> list[NDArray]:
+    def run(self, feeds: dict[str, Any]) -> list[NDArray]:
+        """Trains on these arrays, by name, and returns the outputs."""
         self._arena.ready = None
         run_fed(self._compiled.program, self._compiled.end, self.arguments, feeds)
         return self.outputs

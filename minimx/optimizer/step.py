@@ -70,11 +70,11 @@ class OptimizerStep(TrainStep):
         for key, state in list(self._named(self.states)):
             self.bind_state(key, state)
 
-    def __call__(self, **feeds: Any) -> list[NDArray]:
+    def run(self, feeds: dict[str, Any]) -> list[NDArray]:
         optimizer = self.optimizer
         if self._seen is not None and self._seen == self._steering():
             optimizer._update_count(self._order)
-            return self._advance(feeds)
+            return super().run(feeds)
         for name, index in self._indices.items():
             optimizer._update_count(index)
             for key, number in optimizer.numbers(index).items():
@@ -83,7 +83,7 @@ class OptimizerStep(TrainStep):
                     self._numbers[place][:] = self._written[place] = number
         if self._is_steady:
             self._seen = copy.deepcopy(self._steering())
-        return self._advance(feeds)
+        return super().run(feeds)
 
     @property
     def _is_steady(self) -> bool:
