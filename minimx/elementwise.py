@@ -142,7 +142,7 @@ class Tape:
             return self.inputs + len(self.constants) + register[operand]
 
         for i, (opcode, args) in enumerate(instructions):
-            operands = [number(a) for a in args] + [0] * (3 - len(args))
+            operands = [number(a) for a in args] + [0] * (MOST_OPERANDS - len(args))
             for arg in dict.fromkeys(args):
                 if arg.kind == "result" and last_use[arg] == i:
                     free.append(register[arg])
@@ -163,8 +163,10 @@ class Tape:
         }
 
 
-# Functions of two operands whose result only one other reads, as one function of three with the very same result. Its
-# first two operands are the inner function's, in their order.
+MOST_OPERANDS = 4  # of a function
+
+# Functions whose result only one other reads, as one function with the very same result. Its operands are the inner
+# function's and what else the outer one reads; a third operand of the outer one makes room for the inner function's.
 CONTRACTIONS = {
     ("add", 0, "mul"): "mul_add",
     ("add", 1, "mul"): "mul_add",
@@ -177,9 +179,26 @@ CONTRACTIONS = {
     ("div", 1, "root_add"): "div_root",
     ("mul", 0, "greater"): "if_greater",
     ("mul", 1, "greater"): "if_greater",
+    ("mul_add", 2, "mul"): "mul_add_mul",
+    ("mul_sub", 2, "mul"): "mul_sub_mul",
 }
 
-Instructions = list[tuple[int, tuple[Operand, ...]]]
+Instruction = tuple[int, tuple[Operand, ...]]
+Instructions = list[Instruction]
+
+
+def _contraction(
+    kept: dict[int, Instruction], i: int, uses: Counter[Operand], code: dict[int, str]
+) -> tuple[Instruction, int] | None:
+    """An instruction that does what the i-th does and one that it alone reads, and the place of the latter."""
+    opcode, args = kept[i]
+    for place, arg in enumerate(args):
+        inner = kept.get(arg.index) if arg.kind == "result" and uses[arg] == 1 else None
+        name = CONTRACTIONS.get((code.get(opcode, ""), place, code.get(inner[0], ""))) if inner else None
+        if inner and name:
+            operands = (*args[:2], *inner[1]) if place == 2 else (*inner[1], args[1 - place])
+            return (opcodes()[name][0], operands), arg.index
+    return None
 
 
 def contracted(instructions: Instructions, outputs: Sequence[Operand]) -> tuple[Instructions, list[Operand]]:
@@ -188,17 +207,12 @@ def contracted(instructions: Instructions, outputs: Sequence[Operand]) -> tuple[
     uses = Counter(outputs)
     for _, args in instructions:
         uses.update(args)
-    kept: dict[int, tuple[int, tuple[Operand, ...]]] = {}
-    for i, (opcode, args) in enumerate(instructions):
-        kept[i] = opcode, args
-        for place, arg in enumerate(args[:2]):
-            inner = kept.get(arg.index) if arg.kind == "result" and uses[arg] == 1 else None
-            if inner is None:
-                continue
-            if name := CONTRACTIONS.get((code.get(opcode, ""), place, code.get(inner[0], ""))):
-                kept[i] = opcodes()[name][0], (*inner[1], args[1 - place])
-                del kept[arg.index]
-                break
+    kept: dict[int, Instruction] = {}
+    for i, one in enumerate(instructions):
+        kept[i] = one
+        while (found := _contraction(kept, i, uses, code)) is not None:
+            kept[i], gone = found
+            del kept[gone]
     place_of = {old: new for new, old in enumerate(kept)}
 
     def moved(operand: Operand) -> Operand:

@@ -8,10 +8,12 @@ namespace minimx {
 // input i walks with in_strides[i*shape.n + d] elements (0 repeats along d). Types are DType numbers: values are
 // converted to the kernel's compute type on load and back (truncating towards zero, integers wrapping) on store.
 //
-// `code` holds five numbers per instruction: opcode, destination register, operands a, b, c (unused ones are 0).
+// `code` holds six numbers per instruction: opcode, destination register, operands a, b, c, d (unused ones are 0).
 // Operand k means input k below `inputs`, then constant k-inputs, then register k-inputs-constants.n. Registers hold
 // one tile; `registers` of them are used (a gpu has 64). out_operands names what each output stores at the end of its
 // tile, so an output may share memory with an input that walks like it.
+constexpr int64_t kCodeWidth = 6;
+
 struct EwiseArgs {
   Ints shape;
   int64_t inputs;

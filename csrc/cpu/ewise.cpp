@@ -24,14 +24,15 @@ constexpr int64_t kTile = kTileBytes / static_cast<int64_t>(sizeof(T));
 
 enum Types { REAL, ANY };
 
-#define EWISE(name, arity, types, expression)                                                                    \
-  struct name##_function {                                                                                       \
-    static constexpr int kArity = arity;                                                                         \
-    static constexpr Types kTypes = types;                                                                       \
-    template <class V>                                                                                           \
-    static V apply([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c, [[maybe_unused]] V index) { \
-      return expression;                                                                                         \
-    }                                                                                                            \
+#define EWISE(name, arity, types, expression)                                                              \
+  struct name##_function {                                                                                 \
+    static constexpr int kArity = arity;                                                                   \
+    static constexpr Types kTypes = types;                                                                 \
+    template <class V>                                                                                     \
+    static V apply([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c, [[maybe_unused]] V d, \
+                   [[maybe_unused]] V index) {                                                             \
+      return expression;                                                                                   \
+    }                                                                                                      \
   };
 #include "../ewise.def"
 #undef EWISE
@@ -50,37 +51,65 @@ struct Operand {
   int64_t step;  // from one vector to the next
 };
 
-// One function over n elements of a tile; `first` is the linear index of its first element.
+// One function over n elements of a tile; `first` is the linear index of its first element, `code` the instruction.
 template <class T>
-using Instruction = void (*)(const Operand<T>& a, const Operand<T>& b, const Operand<T>& c, T* out, int64_t n,
-                             int64_t first);
+using Instruction = void (*)(const Operand<T>* operands, const int64_t* code, T* out, int64_t n, int64_t first);
 
-template <class T, class F>
-void apply(const Operand<T>& a, const Operand<T>& b, const Operand<T>& c, T* out, int64_t n, int64_t first) {
-  const T *p = a.data, *q = b.data, *r = c.data;
-  const int64_t p_step = a.step, q_step = b.step, r_step = c.step;
-  Vec<T> x{}, y{}, z{};
+// The walk over a tile. Single: bit k says that operand k is one vector; kMixed: only its step does.
+constexpr int kMixed = -1;
+template <class T, class F, int Single>
+inline void walk(const Operand<T>* operands, const int64_t* code, T* out, int64_t n, int64_t first) {
+  constexpr int L = kLanes<T>;
+  const auto data = [&](int k) { return k < F::kArity ? operands[code[2 + k]].data : nullptr; };
+  const auto step = [&](int k) -> int64_t {
+    return k >= F::kArity ? 0 : Single == kMixed ? operands[code[2 + k]].step : Single >> k & 1 ? 0 : L;
+  };
+  const T *p = data(0), *q = data(1), *r = data(2), *s = data(3);
+  const int64_t p_step = step(0), q_step = step(1), r_step = step(2), s_step = step(3);
+  Vec<T> a{}, b{}, c{}, d{};
   const auto one = [&](int64_t i, int64_t ahead) {
-    if constexpr (F::kArity > 0) x = load(p + ahead * p_step);
-    if constexpr (F::kArity > 1) y = load(q + ahead * q_step);
-    if constexpr (F::kArity > 2) z = load(r + ahead * r_step);
-    store(out + i, F::apply(x, y, z, indices_from<T>(first + i)));
+    if constexpr (F::kArity > 0) a = load(p + ahead * p_step);
+    if constexpr (F::kArity > 1) b = load(q + ahead * q_step);
+    if constexpr (F::kArity > 2) c = load(r + ahead * r_step);
+    if constexpr (F::kArity > 3) d = load(s + ahead * s_step);
+    store(out + i, F::apply(a, b, c, d, indices_from<T>(first + i)));
   };
   // Where little is done with an element, counting on would cost as much.
   constexpr int kAtOnce = F::kTypes == ANY ? 4 : 1;
   int64_t i = 0;
-  for (; i + kAtOnce * kLanes<T> <= n; i += kAtOnce * kLanes<T>) {
+  for (; i + kAtOnce * L <= n; i += kAtOnce * L) {
 #pragma GCC unroll 4
-    for (int k = 0; k < kAtOnce; ++k) one(i + k * kLanes<T>, k);
-    p += kAtOnce * p_step, q += kAtOnce * q_step, r += kAtOnce * r_step;
+    for (int k = 0; k < kAtOnce; ++k) one(i + k * L, k);
+    p += kAtOnce * p_step, q += kAtOnce * q_step, r += kAtOnce * r_step, s += kAtOnce * s_step;
   }
-  for (; i + kLanes<T> <= n; i += kLanes<T>, p += p_step, q += q_step, r += r_step) one(i, 0);
+  for (; i + L <= n; i += L, p += p_step, q += q_step, r += r_step, s += s_step) one(i, 0);
   if (i == n) return;
   const int rest = static_cast<int>(n - i);
-  if constexpr (F::kArity > 0) x = load_part(p, rest);
-  if constexpr (F::kArity > 1) y = load_part(q, rest);
-  if constexpr (F::kArity > 2) z = load_part(r, rest);
-  store_part(out + i, F::apply(x, y, z, indices_from<T>(first + i)), rest);
+  if constexpr (F::kArity > 0) a = load_part(p, rest);
+  if constexpr (F::kArity > 1) b = load_part(q, rest);
+  if constexpr (F::kArity > 2) c = load_part(r, rest);
+  if constexpr (F::kArity > 3) d = load_part(s, rest);
+  store_part(out + i, F::apply(a, b, c, d, indices_from<T>(first + i)), rest);
+}
+
+template <class T, class F, int Single>
+void walk_knowing(int single, const Operand<T>* operands, const int64_t* code, T* out, int64_t n, int64_t first) {
+  if constexpr (Single < 1 << F::kArity) {
+    if (single == Single) return walk<T, F, Single>(operands, code, out, n, first);
+    walk_knowing<T, F, Single + 1>(single, operands, code, out, n, first);
+  }
+}
+
+template <class T, class F>
+void apply(const Operand<T>* operands, const int64_t* code, T* out, int64_t n, int64_t first) {
+  // Four steps and their multiples are more than there are registers.
+  if constexpr (F::kArity == 4 && T(0.5) != 0) {
+    int single = 0;
+    for (int k = 0; k < F::kArity; ++k) single |= (operands[code[2 + k]].step == 0) << k;
+    walk_knowing<T, F, 0>(single, operands, code, out, n, first);
+  } else {
+    walk<T, F, kMixed>(operands, code, out, n, first);
+  }
 }
 
 template <class T, class F>
@@ -289,11 +318,11 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
         expand(in, home[i], first, n);
       }
     }
-    for (int64_t k = 0; k < a.code.n; k += 5) {
+    for (int64_t k = 0; k < a.code.n; k += kCodeWidth) {
       const int64_t* code = a.code.v + k;
-      const int64_t target = chain.target[k / 5], to = first_register + code[1];
+      const int64_t target = chain.target[k / kCodeWidth], to = first_register + code[1];
       T* out = target < 0 ? home[to] : reinterpret_cast<T*>(chain.outputs[target].data) + first;
-      kInstructions<T>[code[0]](operand[code[2]], operand[code[3]], operand[code[4]], out, n, first);
+      kInstructions<T>[code[0]](operand, code, out, n, first);
       operand[to].data = out;
     }
     for (int64_t o = 0; o < a.out_types.n; ++o) {
@@ -315,8 +344,8 @@ template <class T>
 int64_t writer_of(const EwiseArgs& a, void* const* buffers, const Output<T>& out, int64_t o) {
   const int64_t first_register = a.inputs + a.constants.n;
   if (!out.plain || out.streamed) return -1;
-  for (int64_t k = a.code.n / 5 - 1; k >= 0; --k) {
-    const int64_t* code = a.code.v + 5 * k;
+  for (int64_t k = a.code.n / kCodeWidth - 1; k >= 0; --k) {
+    const int64_t* code = a.code.v + kCodeWidth * k;
     if (first_register + code[1] == out.operand) return k;
     for (int read = 2; read < 2 + kArity[code[0]]; ++read)
       if (code[read] < a.inputs && buffers[code[read]] == buffers[a.inputs + o]) return -1;
@@ -326,7 +355,7 @@ int64_t writer_of(const EwiseArgs& a, void* const* buffers, const Output<T>& out
 
 template <class T>
 void describe_outputs(Output<T>* outputs, int64_t* target, const EwiseArgs& a, void* const* buffers, int64_t elements) {
-  for (int64_t k = 0; k < a.code.n / 5; ++k) target[k] = -1;
+  for (int64_t k = 0; k < a.code.n / kCodeWidth; ++k) target[k] = -1;
   for (int64_t o = 0; o < a.out_types.n; ++o) {
     Output<T>& out = outputs[o];
     out.data = static_cast<char*>(buffers[a.inputs + o]);
@@ -352,7 +381,7 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
   auto* inputs = static_cast<Input<T>*>(__builtin_alloca(static_cast<size_t>(a.inputs) * sizeof(Input<T>)));
   for (int64_t i = 0; i < a.inputs; ++i) describe(inputs[i], a, i, buffers[i], elements);
   auto* outputs = static_cast<Output<T>*>(__builtin_alloca(static_cast<size_t>(a.out_types.n) * sizeof(Output<T>)));
-  auto* target = static_cast<int64_t*>(__builtin_alloca(static_cast<size_t>(a.code.n / 5) * sizeof(int64_t)));
+  auto* target = static_cast<int64_t*>(__builtin_alloca(static_cast<size_t>(a.code.n / kCodeWidth) * sizeof(int64_t)));
   describe_outputs(outputs, target, a, buffers, elements);
 
   const Chain<T> chain{a, inputs, outputs, target};
@@ -360,7 +389,7 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
   int64_t tasks = 1;
   if (tiles > 1 && context.threads > 1) {
     int64_t cost = a.inputs + a.out_types.n;
-    for (int64_t k = 0; k < a.code.n; k += 5) cost += kCost[a.code[k]];
+    for (int64_t k = 0; k < a.code.n; k += kCodeWidth) cost += kCost[a.code[k]];
     const int64_t worthwhile = elements * cost / (kParallelWork / 2);
     const int64_t wanted = worthwhile < 8 * context.threads ? worthwhile : 8 * context.threads;
     tasks = wanted < 2 ? 1 : (wanted < tiles ? wanted : tiles);

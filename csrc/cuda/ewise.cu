@@ -26,7 +26,7 @@ constexpr int64_t kArity[] = {
 // One function of one element. Not inlined: the mathematics of a hundred functions should be compiled once.
 template <class T>
 __device__ NOINLINE T apply(int64_t opcode, [[maybe_unused]] T a, [[maybe_unused]] T b, [[maybe_unused]] T c,
-                            [[maybe_unused]] T index) {
+                            [[maybe_unused]] T d, [[maybe_unused]] T index) {
   switch (opcode) {
 #define EWISE(name, arity, types, expression)                  \
   case op_##name:                                              \
@@ -45,7 +45,7 @@ enum Walk : int64_t { kFixed, kLinear, kStrided };
 
 // A call's description, packed into words that travel as the kernel's argument:
 //   shape of `dims`; per input: pointer, type, walk, `dims` strides; constants; instructions, ten bits a field (the
-//   five numbers of `code`, the arity); per output: pointer, type, operand.
+//   numbers of `code`) and the arity above them; per output: pointer, type, operand.
 struct Layout {
   int32_t dims, inputs, constants, instructions, outputs;
   __host__ __device__ int32_t input(int32_t i) const { return dims + i * (3 + dims); }
@@ -117,15 +117,16 @@ struct Interpreter {
   }
 
   __device__ void execute(int64_t instruction, int64_t first) {
-    T x[kEach] = {}, y[kEach] = {}, z[kEach] = {};
+    T a[kEach] = {}, b[kEach] = {}, c[kEach] = {}, d[kEach] = {};
     const auto field = [&](int i) { return instruction >> (i * kFieldBits) & kFieldMask; };
-    const int64_t arity = field(5);
-    if (arity > 0) fetch(field(2), first, x);
-    if (arity > 1) fetch(field(3), first, y);
-    if (arity > 2) fetch(field(4), first, z);
+    const int64_t arity = field(kCodeWidth);
+    if (arity > 0) fetch(field(2), first, a);
+    if (arity > 1) fetch(field(3), first, b);
+    if (arity > 2) fetch(field(4), first, c);
+    if (arity > 3) fetch(field(5), first, d);
     T(&out)[kEach] = registers[field(1)];
     for (int j = 0; j < kEach; ++j)
-      out[j] = apply(field(0), x[j], y[j], z[j], static_cast<T>(first + j * static_cast<int64_t>(blockDim.x)));
+      out[j] = apply(field(0), a[j], b[j], c[j], d[j], static_cast<T>(first + j * static_cast<int64_t>(blockDim.x)));
   }
 
   __device__ void run() {
@@ -180,8 +181,9 @@ void launch(const EwiseArgs& a, void* const* buffers, const Layout& layout, int6
   }
   for (int32_t i = 0; i < layout.constants; ++i) memcpy(call.words + layout.constant(i), a.constants.v + i, 8);
   for (int32_t i = 0; i < layout.instructions; ++i) {
-    int64_t packed = kArity[a.code[5 * i]] << (5 * kFieldBits);
-    for (int field = 0; field < 5; ++field) packed |= a.code[5 * i + field] << (field * kFieldBits);
+    const int64_t* code = a.code.v + kCodeWidth * i;
+    int64_t packed = kArity[code[0]] << (kCodeWidth * kFieldBits);
+    for (int field = 0; field < kCodeWidth; ++field) packed |= code[field] << (field * kFieldBits);
     call.words[layout.instruction(i)] = packed;
   }
   for (int32_t i = 0; i < layout.outputs; ++i) {
@@ -200,7 +202,7 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
   for (int64_t d = 0; d < a.shape.n; ++d) elements *= a.shape[d];
   if (elements == 0) return;
   const auto narrow = [](int64_t n) { return static_cast<int32_t>(n); };
-  const Layout layout = {narrow(a.shape.n), narrow(a.inputs), narrow(a.constants.n), narrow(a.code.n / 5),
+  const Layout layout = {narrow(a.shape.n), narrow(a.inputs), narrow(a.constants.n), narrow(a.code.n / kCodeWidth),
                          narrow(a.out_types.n)};
   const auto fits = [&](auto size) { return layout.words() <= size.kWords && a.registers <= size.kRegisters; };
   if (fits(Small()))

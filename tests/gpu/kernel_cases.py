@@ -78,7 +78,7 @@ def chain(label, inputs, code, dtype, constants=(), outputs=None, shape=None, st
         "in_strides": [s for one in strides for s in one],
         "in_types": [FLAGS[str(a.dtype)] for a in inputs],
         "constants": [float(c) for c in constants],
-        "code": [n for name, to, *of in code for n in (opcodes[name][0], to, *of, *[0] * (3 - len(of)))],
+        "code": [n for name, to, *of in code for n in (opcodes[name][0], to, *of, *[0] * (4 - len(of)))],
         "registers": registers or 1 + max((c[1] for c in code), default=0),
         "out_operands": [operand for operand, _ in outputs],
         "out_types": [FLAGS[kind] for _, kind in outputs],

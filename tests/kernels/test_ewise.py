@@ -25,7 +25,7 @@ def run_chain(inputs, code, *, dtype, shape=None, strides=None, constants=(), ou
     numbers = []
     for name, to, *operands in code:
         assert len(operands) == OPCODES[name][1]
-        numbers += [OPCODES[name][0], to, *operands, *[0] * (3 - len(operands))]
+        numbers += [OPCODES[name][0], to, *operands, *[0] * (4 - len(operands))]
     registers = 1 + max([to for _, to, *_ in code], default=-1)
     outputs = outputs or [(len(inputs) + len(constants) + code[-1][1], dtype)]
     results = out or [np.full(shape, 77, kind) for _, kind in outputs]
@@ -239,6 +239,20 @@ def test_two_steps_in_one(size):
     np.testing.assert_array_equal(run("square_mul", a, b), a * a * b)
     np.testing.assert_array_equal(run("root_add", a, b), np.sqrt(a) + b)
     np.testing.assert_array_equal(run("div_root", a, b, c), c / (np.sqrt(a) + b))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+@pytest.mark.parametrize("single", range(16))
+def test_two_products_in_one(dtype, single):
+    """Any of the operands may be one number, which the walk over a tile knows before it begins."""
+    for size in SIZES:
+        draw = np.random.default_rng(size).uniform(0.5, 9, (4, size)).astype(dtype)
+        operands = [row[:1] if single >> k & 1 else row for k, row in enumerate(draw)]
+        a, b, c, d = operands
+        strides = [[0 if single >> k & 1 else 1] for k in range(4)]
+        for name, expected in (("mul_add_mul", a * b + c * d), ("mul_sub_mul", a * b - c * d)):
+            (got,) = run_chain(operands, [(name, 0, 0, 1, 2, 3)], dtype=dtype, shape=[size], strides=strides)
+            np.testing.assert_array_equal(got, np.broadcast_to(expected, size), err_msg=name)
 
 
 def test_clip_keeps_nan():
