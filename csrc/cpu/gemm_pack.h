@@ -112,11 +112,32 @@ inline void transpose_square(const T* from, int64_t stride, int64_t rows, int64_
     if (j < wide) store(to + j * pitch, r[j]);
 }
 
+// Half a square's rows, k >= kLanes long, become columns that lie together: the band of a tile whose height is half a
+// vector. The last piece overlaps the one before it.
+template <class T>
+inline void pack_half_squares(const T* a, int64_t stride, int64_t k, T* out) {
+  constexpr int L = kLanes<T>, H = L / 2;
+  for (int64_t next = 0; next < k; next += L) {
+    const int64_t p = next + L > k ? k - L : next;
+    Vec<T> r[L]{};
+#pragma GCC unroll 16
+    for (int i = 0; i < H; ++i) r[i] = load(a + i * stride + p);
+    transpose<T, H>(r);  // row i now holds columns i and i + H
+#pragma GCC unroll 16
+    for (int i = 0; i < H; i += 2) {
+      store(out + (p + i) * H, exchange<H, false>(r[i], r[i + 1], Lanes<L>{}));
+      store(out + (p + H + i) * H, exchange<H, true>(r[i], r[i + 1], Lanes<L>{}));
+    }
+  }
+}
+
 // A band of `rows` rows of A (at most kTileRows) becomes out[p * rows + i], for i with a[i * stride + p]. The vectors
 // stored may run into what is written next; after the last band there must be room for one more vector.
 template <class T>
 inline void pack_rows(const T* a, int64_t stride, int64_t rows, int64_t k, T* out) {
-  constexpr int L = kLanes<T>;
+  constexpr int L = kLanes<T>, E = 16 / static_cast<int>(sizeof(T));
+  if constexpr (L == 2 * E)
+    if (rows == E && k >= L) return pack_half_squares(a, stride, k, out);
   for (int64_t p = 0; p < k; p += L)
     for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L)
       transpose_square(a + first * stride + p, stride, rows - first, k - p, out + p * rows + first, rows);
@@ -126,6 +147,10 @@ inline void pack_rows(const T* a, int64_t stride, int64_t rows, int64_t k, T* ou
 template <class T>
 inline void pack_rows_transposed(const T* a, int64_t stride, int64_t rows, int64_t k, T* out) {
   constexpr int L = kLanes<T>;
+  if (rows * 2 == L) {
+    for (int64_t p = 0; p < k; ++p, a += stride, out += L / 2) __builtin_memcpy(out, a, L / 2 * sizeof(T));
+    return;
+  }
   for (int64_t p = 0; p < k; ++p, a += stride, out += rows) {
     int64_t i = 0;
     for (; i + L <= rows; i += L) store(out + i, load(a + i));
