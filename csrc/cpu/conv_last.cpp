@@ -68,7 +68,7 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* 
   ends.relu = riders.activation == kRelu;
   ends.gate = riders.activation == kGate;
   ends.last = static_cast<int>(panels.last);
-  each_tile(s, box, source, runs, image, (v1 - v0) * L, [&](const OutputTile& t) {
+  each_tile(s, box, source, runs, image, (v1 - v0) * L, tile_pixels(v1 - v0), [&](const OutputTile& t) {
     ends.y = y + t.at + filter;
     ends.residual = riders.residual ? riders.residual + t.at + filter : nullptr;
     table.at[v1 - v0 - 1][t.pixels - 1](from + t.from, s.column.stride * source.pixel, t.runs, t.count,

@@ -124,7 +124,7 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
   ends.scale = riders.scale ? riders.scale + filter : nullptr;
   ends.relu = riders.activation == kRelu;
   ends.last = static_cast<int>(panels.last);
-  each_tile(s, box, source, runs, image, vectors * L, [&](const OutputTile& t) {
+  each_tile(s, box, source, runs, image, vectors * L, kPixels, [&](const OutputTile& t) {
     ends.y = y + t.at + filter;
     ends.residual = riders.residual ? riders.residual + t.at + filter : nullptr;
     table.at[vectors - 1][t.pixels - 1](from + 2 * t.from, 2 * s.column.stride * source.pixel, t.runs, t.count,

@@ -138,12 +138,12 @@ struct OutputTile {
   int64_t count;  // of runs
 };
 
-// Calls body(tile) for all outputs of a box; a term of its panel has `wide` weights.
+// Calls body(tile) for all outputs of a box, at most `most` pixels at once; a term of its panel has `wide` weights.
 template <class Body>
 void each_tile(const Sweep& s, const Box& box, const Source& source, const Run* runs, int64_t image, int64_t wide,
-               const Body& body) {
+               int64_t most, const Body& body) {
   const int64_t per_row = Terms(s).runs / s.row.taps;
-  const Cuts tiles(box.columns, kPixels);
+  const Cuts tiles(box.columns, most);
   for (int64_t i = 0; i < box.rows; ++i) {
     const TapRows taps = tap_rows(s.row, box.row + i);
     const int64_t row = image * s.row.result + s.row.first + (box.row + i) * s.row.every;

@@ -17,6 +17,10 @@ constexpr int kPixels = 12, kVectors = 2;
 constexpr int kPixels = 6, kVectors = 2;
 #endif
 
+// Narrow tiles are longer, for the same reason.
+constexpr int tile_pixels(int64_t vectors) { return vectors == 1 && kPixels < 8 ? 2 * kPixels : kPixels; }
+constexpr int kMostPixels = tile_pixels(1);
+
 // A stretch of terms that lie side by side in the input, `offset` from the pixel of the output.
 struct Run {
   int32_t offset, depth;
@@ -125,7 +129,7 @@ using LastTile = void (*)(const T*, int64_t, const Run*, int64_t, const T*, cons
 // Tails are tiles of their own size, never padding: [vectors - 1][pixels - 1].
 template <class T>
 struct LastTiles {
-  LastTile<T> at[kVectors][kPixels];
+  LastTile<T> at[kVectors][kMostPixels];
 };
 
 template <class T, bool Partial, int Pixels, int Vectors>
@@ -134,7 +138,7 @@ constexpr void fill_last_tiles(LastTiles<T>& tiles) {
   if constexpr (Pixels > 1)
     fill_last_tiles<T, Partial, Pixels - 1, Vectors>(tiles);
   else if constexpr (Vectors > 1)
-    fill_last_tiles<T, Partial, kPixels, Vectors - 1>(tiles);
+    fill_last_tiles<T, Partial, tile_pixels(Vectors - 1), Vectors - 1>(tiles);
 }
 template <class T, bool Partial>
 constexpr LastTiles<T> make_last_tiles() {

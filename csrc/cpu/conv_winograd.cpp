@@ -211,13 +211,13 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
         const int64_t lo = begin_of(r, depth, cuts);
         runs[r] = {static_cast<int32_t>(lo), static_cast<int32_t>(begin_of(r + 1, depth, cuts) - lo)};
       }
-      const Cuts tiles(count, kPixels);
       const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
       // One element after the other: its tiles stay in the cache, and the weights go by once.
       const auto weights_of = [&](int64_t e, int64_t p) { return (e * panels.vectors + panels.begin(p)) * L * depth; };
       for (int64_t e = 0; e < A * A; ++e)
         for (int64_t p = p0; p < p1; ++p) {
           const int64_t vectors = panels.begin(p + 1) - panels.begin(p), at = weights_of(e, p);
+          const Cuts tiles(count, tile_pixels(vectors));
           LastEnds<T> ends{};
           ends.pixel = kTileSums<T, A>;
           if (tiles.count <= kFewTiles && (p + 1 < p1 || e + 1 < A * A))

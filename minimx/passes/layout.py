@@ -8,7 +8,7 @@ has it already. Transposes appear only where the two worlds meet.
 from __future__ import annotations
 
 from ..graph import Graph, Node, Value, apply, made_for
-from ..op import Op
+from ..op import Op, product
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -23,7 +23,7 @@ def layout(graph: Graph) -> Graph:
         if node.op.name == "transpose" and forms.meets(node):
             continue
         made = None
-        if node.device[0] == "cpu" and (node.op.wants_channels_last(node) or forms.any_last(node)):
+        if node.device[0] == "cpu" and (node.op.wants_channels_last(node) or forms.follows_gladly(node)):
             with made_for(node):
                 made = node.op.channels_last(node.params, node, forms.last, forms.plain)
         if made is not None:
@@ -64,8 +64,12 @@ class _Forms:
         """Whether the new graph is another one."""
         return bool(self._plain or self._last)
 
-    def any_last(self, node: Node) -> bool:
-        return not self._follows.isdisjoint(node.inputs)
+    def follows_gladly(self, node: Node) -> bool:
+        """Whether some of what a node reads has its channels last, and turning the rest is no more work than turning that
+        back: the gradient of a pool whose data have no other form should not turn them."""
+        ready = sum(product(v.shape) for v in node.inputs if v in self._follows)
+        rest = sum(product(v.shape) for v in node.inputs if v.ndim == 4 and v not in self._last)
+        return rest <= ready > 0
 
     def follow(self, node: Node, made: list[Value]) -> None:
         for old, new in zip(node.outputs, made, strict=True):
