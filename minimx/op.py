@@ -149,6 +149,14 @@ class Op:
         """Whether `channels_last` gives outputs of four dimensions as images with the channels last."""
         return True
 
+    def joins_rows(self, p: Any, node: Node) -> bool:
+        """Whether the output is the inputs side by side along the last axis. `emit.is_placed` says which are there already."""
+        return False
+
+    def writes_rows_apart(self, p: Any, node: Node) -> bool:
+        """Whether the only output may lie in a wider array, its rows `emit.pitch` elements apart."""
+        return False
+
     def lower(self, p: Any, node: Node, emit: Emit) -> None:
         """Names the kernels that compute the node and fills their arguments."""
         raise NotImplementedError(f"{self.name}: lower")

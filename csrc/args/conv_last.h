@@ -19,8 +19,10 @@ namespace minimx {
 // conv_last_weight_gradient  x, dy, dw, scratch
 //
 // bias, residual and scale may be null: no scale is a scale of one, and a scale comes with a bias. The residual may be
-// y, or a gate (epilogue.h) if that is the activation. The order of packed weights is the kernels' own business; there
-// are Π kernel · channels · filters of them, with the filters (turned: the channels) rounded up to a multiple of 16.
+// y, or a gate (epilogue.h) if that is the activation. Forward, neighbouring pixels of y lie `pitch` elements apart, so
+// that y may be some of the channels of a larger array; then there is no residual. 0 stands for the number of filters.
+// The order of packed weights is the kernels' own business; there are Π kernel · channels · filters of them, with the
+// filters (turned: the channels) rounded up to a multiple of 16.
 //
 // `scratch` elements are there. The least, with C channels, F filters, and up(n) for n rounded up to a multiple of 64:
 //   forward          threads · up((kernel[0] - 1)·dilate[0] + 1) · (in[1] + 2·pad[1]) · (C + 16) + 64)
@@ -62,7 +64,9 @@ struct ConvLastArgs {
   int64_t activation;
   int64_t scratch;
   int64_t tile;
+  int64_t pitch;
 };
-MINIMX_ARGS(ConvLastArgs, batch, channels, filters, in, out, kernel, stride, dilate, pad, activation, scratch, tile)
+MINIMX_ARGS(ConvLastArgs, batch, channels, filters, in, out, kernel, stride, dilate, pad, activation, scratch, tile,
+            pitch)
 
 }  // namespace minimx

@@ -62,7 +62,7 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* 
   const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
   const T* const weights = packed + filter * s.terms();
   LastEnds<T> ends{};
-  ends.pixel = s.column.every * s.width;
+  ends.pixel = s.column.every * s.pitch;
   ends.bias = riders.bias ? riders.bias + filter : nullptr;
   ends.scale = riders.scale ? riders.scale + filter : nullptr;
   ends.relu = riders.activation == kRelu;

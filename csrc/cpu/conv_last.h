@@ -48,6 +48,7 @@ inline Axis class_axis(const ConvLastArgs& a, int d, int64_t remainder) {
 // A convolution of `depth` channels to `width` ones by some of the taps.
 struct Sweep {
   int64_t images, depth, width;
+  int64_t pitch;  // elements from pixel to pixel of the result
   Axis row, column;
   bool picked;  // the pixels of one row are picked from images, between which others lie
 
@@ -55,8 +56,10 @@ struct Sweep {
   int64_t outputs() const { return images * row.out * column.out; }
 };
 
+inline int64_t pitch_of(const ConvLastArgs& a) { return a.pitch ? a.pitch : a.filters; }
+
 inline Sweep forward_sweep(const ConvLastArgs& a) {
-  return {a.batch, a.channels, a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
+  return {a.batch, a.channels, a.filters, pitch_of(a), forward_axis(a, 0), forward_axis(a, 1), false};
 }
 
 // Calls body(sweep) for every class of a data gradient whose pixels have `depth` elements. Of a small image some
@@ -65,7 +68,7 @@ template <class Body>
 void each_class(const ConvLastArgs& a, int64_t depth, const Body& body) {
   for (int64_t i = 0; i < a.stride[0]; ++i)
     for (int64_t j = 0; j < a.stride[1]; ++j)
-      body(Sweep{a.batch, depth, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false});
+      body(Sweep{a.batch, depth, a.channels, a.channels, class_axis(a, 0, i), class_axis(a, 1, j), false});
 }
 
 // Channels that are summed up before the next tap: what a row of taps reads of them stays in the first-level cache.

@@ -16,7 +16,7 @@ constexpr int L = kLanes<float>;
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
 inline Sweep pairs_sweep(const ConvLastArgs& a) {
-  return {a.batch, ceil_div(a.channels, 2), a.filters, forward_axis(a, 0), forward_axis(a, 1), false};
+  return {a.batch, ceil_div(a.channels, 2), a.filters, pitch_of(a), forward_axis(a, 0), forward_axis(a, 1), false};
 }
 
 // Where the weight of a term for one of the results lies: `result` and `term` elements apart, and its taps in
@@ -119,7 +119,7 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const BFl
   PairEnds ends{};
   ends.floats = riders.activation > kRelu ? floats : nullptr;
   ends.pitch = kVectors * L;
-  ends.row = s.column.every * s.width;
+  ends.row = s.column.every * s.pitch;
   ends.bias = riders.bias ? riders.bias + filter : nullptr;
   ends.scale = riders.scale ? riders.scale + filter : nullptr;
   ends.relu = riders.activation == kRelu;

@@ -150,7 +150,7 @@ void each_tile(const Sweep& s, const Box& box, const Source& source, const Run* 
     for (int64_t j = 0; j < tiles.count; ++j) {
       const int64_t lo = tiles.begin(j), column = s.column.first + (box.column + lo) * s.column.every;
       body(OutputTile{tiles.begin(j + 1) - lo, i * s.row.stride * source.row + lo * s.column.stride * source.pixel,
-                      taps.lo * s.column.taps * s.depth * wide, (row * s.column.result + column) * s.width,
+                      taps.lo * s.column.taps * s.depth * wide, (row * s.column.result + column) * s.pitch,
                       runs + taps.lo * per_row, (taps.hi - taps.lo) * per_row});
     }
   }

@@ -124,9 +124,9 @@ ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, 
                                const Delivery<T> d) {
   constexpr int M = Tiling::M, A = Tiling::A, L = kLanes<T>;
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column;
-  const int64_t pixel = s.column.every * s.width, line = s.row.every * s.column.result * s.width;
+  const int64_t pixel = s.column.every * s.pitch, line = s.row.every * s.column.result * s.pitch;
   const int64_t row = tile.image * s.row.result + s.row.first + tile.row * s.row.every;
-  int64_t at = (row * s.column.result + s.column.first + tile.column * s.column.every) * s.width + v0 * L;
+  int64_t at = (row * s.column.result + s.column.first + tile.column * s.column.every) * s.pitch + v0 * L;
   for (int64_t v = v0; v < v1; ++v, sums += L, at += L) {
     const int n = v + 1 == v1 ? last : L;
     const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };

@@ -17,7 +17,7 @@ def join(node, emit, widths, outer, inner):
     start = 0
     for value, width in zip(node.inputs, widths, strict=True):
         part = width * inner
-        if not (outer == 1 and moves_in(value, out, start, emit)):
+        if not (emit.is_placed(value) or (outer == 1 and moves_in(value, out, start, emit))):
             put(emit, value, out, Walk((outer, part), (row, 1), start))
         start += part
 
@@ -78,6 +78,9 @@ class Concat(Op):
             return None
         axis = LAST_AXES[normalize_axis(p.dim, 4)]
         return list(apply_op(self, [moved(v) for v in node.inputs], p._replace(dim=axis)).outputs)
+
+    def joins_rows(self, p, node):
+        return normalize_axis(p.dim, node.outputs[0].ndim) == node.outputs[0].ndim - 1
 
     def lower(self, p, node, emit):
         axis = normalize_axis(p.dim, node.outputs[0].ndim)

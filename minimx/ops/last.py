@@ -63,6 +63,7 @@ def geometry(p: Any, data: Sequence[int], out: Sequence[int], scratch: int) -> d
         "activation": 0,
         "scratch": scratch,
         "tile": p.tile,
+        "pitch": 0,
     }
 
 
@@ -156,6 +157,9 @@ class ConvLast(_Convolving, abstract=True):
     bias = Bool()
     scaled = Bool()
 
+    def writes_rows_apart(self, p, node):
+        return node.outputs[0].dtype in EXACT
+
     def input_names(self, p):
         return ("data", "weight", *(("bias",) if p.bias else ()), *(("scale",) if p.scaled else ()))
 
@@ -179,7 +183,7 @@ class ConvLast(_Convolving, abstract=True):
         emit(
             "conv_winograd_forward" if p.tile else "conv_last_forward",
             out.dtype,
-            geometry(p, data.shape, out.shape, elements),
+            geometry(p, data.shape, out.shape, elements) | {"pitch": emit.pitch(out)},
             [data, weight, bias, None, scale],
             [out],
             scratch=elements * max(4, ITEM_SIZES[out.dtype]),

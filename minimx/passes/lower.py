@@ -7,16 +7,17 @@ another buffer (reshapes and leading-axis slices cost nothing).
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import Any, TypeVar
 
 from .. import _core
 from ..base import ITEM_SIZES, DeviceError, bits
 from ..elementwise import Tape, emit_tape
 from ..graph import Device, Graph, Node, Value, topological
+from ..op import Op
 
 HALF = ("float16", "bfloat16")
 Key = tuple[str, Any]
@@ -143,6 +144,7 @@ class Emit:
         self._shared: dict[Node, Any] = {}
         self._patterns: dict[Any, _Pattern] = {}
         self._alike = True
+        self._places: dict[Value, tuple[Value, int]] = {}
 
     # ---- for operators ----------------------------------------------------------------------------------------------
 
@@ -205,6 +207,15 @@ class Emit:
         result = Buffer(buffer.shape, dtype, self.device)
         self._convert(buffer, result)
         return result
+
+    def pitch(self, v: Value) -> int:
+        """Elements from row to row of a value that belongs into a wider one; 0 where rows lie together."""
+        return self._places[v][0].shape[-1] if v in self._places else 0
+
+    def is_placed(self, v: Value) -> bool:
+        """Whether a value is written right into the one that it is joined to."""
+        self._alike = self._alike and not self._places
+        return v in self._places
 
     def fill(self, target: Value | Buffer, value: float) -> None:
         """Sets every element."""
@@ -270,7 +281,7 @@ class Emit:
         """The calls of a node. Most operators name one kernel for it, which follows, with all its arguments, from the
         operator, its parameters and the types of the node's values: what was named for one node holds for all like it."""
         self.turn_to(node)
-        key = _kind_of(node)
+        key = None if self._places and not self._places.keys().isdisjoint(node.outputs) else _kind_of(node)
         try:
             pattern = self._patterns.get(key)
         except TypeError:  # parameters that have no hash
@@ -306,8 +317,28 @@ class Emit:
             return v
         found = self.buffers.get(v)
         if found is None:
-            found = self.buffers[v] = Buffer(v.shape, v.dtype, v.node.device or self.device)
+            whole, start = self._places.get(v, (None, 0))
+            parent = None if whole is None else self._memory(whole)
+            offset = start * ITEM_SIZES[v.dtype]
+            found = self.buffers[v] = Buffer(v.shape, v.dtype, v.node.device or self.device, None, parent, offset)
         return found
+
+    def place(self, graph: Graph) -> None:
+        """Finds what may be written right into a value that it is joined to: rows that nothing else reads."""
+        if not any(type(op).joins_rows is not Op.joins_rows for op in graph.operators if op is not None):
+            return
+        nodes = graph.nodes()
+        uses = Counter(chain(graph.roots(), *[node.inputs for node in nodes]))
+        for node in nodes:
+            if node.op is None or not node.op.joins_rows(node.params, node):
+                continue
+            start = 0
+            for value in node.inputs:
+                maker = value.node
+                apart = maker.op is not None and maker.op.writes_rows_apart(maker.params, maker)
+                if apart and uses[value] == 1 and maker.device == node.device:
+                    self._places[value] = node.outputs[0], start
+                start += value.shape[-1]
 
     def bind(self, value: Value, key: Key) -> Buffer:
         buffer = Buffer(value.shape, value.dtype, value.node.device or self.device, key)
@@ -355,6 +386,7 @@ def lower(graph: Graph, keeps: bool = False) -> Lowered:
             emit.bind(value, (kind, name))
     for i, seed in enumerate(graph.head_grads):
         emit.bind(seed, ("head_grad", i))
+    emit.place(graph)
     _lower_nodes(graph.forward_nodes, emit)
     for i, value in enumerate(graph.outputs):
         _deliver(value, ("out", i), emit)

@@ -47,6 +47,9 @@ class Riding(Op, abstract=True):
             + "+gate" * (p.activation == GATE)
         )
 
+    def writes_rows_apart(self, p: Any, node: Node) -> bool:
+        return not p.residual and p.host.op.writes_rows_apart(p.host.params, p.host)
+
     def lower(self, p: Any, node: Node, emit: Any) -> None:
         count = len(p.host.inputs)
         host = with_inputs(p.host, node.inputs[:count])

@@ -45,6 +45,7 @@ def args(r, scratch, activation=0, tile=0):
         "activation": activation,
         "scratch": scratch,
         "tile": tile,
+        "pitch": 0,
     }
 
 
