@@ -21,13 +21,23 @@ struct Array {
   char* data() const { return storage->data() + offset; }
 };
 
+// An array of NumPy's whose elements lie together.
+struct HostView {
+  const void* data;
+  int dims;
+  const Py_ssize_t* shape;
+  char kind;  // of the elements, as NumPy names it
+  int64_t item_bytes;
+};
+
 // What only bind.cpp can say, because it is the only file that knows pybind11.
 struct Bridge {
   PyObject* (*wrap_storage)(const StoragePtr& storage);
   StoragePtr (*unwrap_storage)(PyObject* object);  // throws when the object is no Storage
   std::shared_ptr<class Program> (*unwrap_program)(PyObject* object);
   Device& (*unwrap_device)(PyObject* object);
-  void (*raise)();  // turns the C++ exception being handled into a Python error
+  bool (*view_host)(PyObject* object, HostView* view);  // false when it is no such array
+  void (*raise)();                                      // turns the C++ exception being handled into a Python error
 };
 extern Bridge bridge;
 

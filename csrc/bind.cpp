@@ -198,6 +198,15 @@ const Bridge pybind_bridge = {
     [](PyObject* object) { return py::handle(object).cast<StoragePtr>(); },
     [](PyObject* object) { return py::handle(object).cast<std::shared_ptr<Program>>(); },
     [](PyObject* object) -> Device& { return py::handle(object).cast<Device&>(); },
+    [](PyObject* object, HostView* view) {
+      if (!py::isinstance<py::array>(object)) return false;
+      const auto array = py::reinterpret_borrow<py::array>(object);
+      const py::dtype dtype = array.dtype();
+      const char order = dtype.byteorder();
+      if (!(array.flags() & py::array::c_style) || !(order == '=' || order == '|')) return false;
+      *view = {array.data(), static_cast<int>(array.ndim()), array.shape(), dtype.kind(), dtype.itemsize()};
+      return true;
+    },
     [] {
       try {
         throw;

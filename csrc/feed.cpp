@@ -10,7 +10,27 @@ namespace minimx {
 
 namespace {
 
-// What NumPy calls an element type in a buffer's format; 0 for those it does not have.
+// What NumPy calls the kind of an element type; 0 for those it does not have.
+char kind_of(int64_t dtype) {
+  switch (dtype) {
+    case kFloat32:
+    case kFloat64:
+    case kFloat16:
+      return 'f';
+    case kInt8:
+    case kInt32:
+    case kInt64:
+      return 'i';
+    case kUint8:
+      return 'u';
+    case kBool:
+      return 'b';
+    default:
+      return 0;
+  }
+}
+
+// The same in a buffer's format.
 char format_of(int64_t dtype) {
   switch (dtype) {
     case kFloat32:
@@ -34,10 +54,10 @@ char format_of(int64_t dtype) {
   }
 }
 
-bool has_shape(const Py_buffer& buffer, PyObject* shape) {
-  if (buffer.ndim != PyTuple_GET_SIZE(shape)) return false;
-  for (int i = 0; i < buffer.ndim; ++i)
-    if (PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) != buffer.shape[i]) return false;
+bool is_shape(PyObject* shape, int dims, const Py_ssize_t* sizes) {
+  if (dims != PyTuple_GET_SIZE(shape)) return false;
+  for (int i = 0; i < dims; ++i)
+    if (PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i)) != sizes[i]) return false;
   return true;
 }
 
@@ -47,8 +67,10 @@ class Feeds {
   explicit Feeds(size_t count) {
     copies_.reserve(count);
     buffers_.reserve(count);
+    held_.reserve(count);
   }
   ~Feeds() {
+    for (PyObject* array : held_) Py_DECREF(array);
     for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
   }
 
@@ -62,6 +84,14 @@ class Feeds {
       add(target, from.data(), from.storage);
       return true;
     }
+    if (HostView view; bridge.view_host(value, &view)) {  // asking NumPy for a buffer takes five times as long
+      if (view.kind != kind_of(target.dtype) || view.item_bytes != item_size(target.dtype)) return false;
+      if (!is_shape(target.shape, view.dims, view.shape)) return false;
+      Py_INCREF(value);
+      held_.push_back(value);
+      add(target, view.data, nullptr);
+      return true;
+    }
     if (!PyObject_CheckBuffer(value)) return false;
     Py_buffer buffer;
     if (PyObject_GetBuffer(value, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) {
@@ -70,7 +100,8 @@ class Feeds {
     }
     buffers_.push_back(buffer);
     const char wanted = format_of(target.dtype);
-    if (!buffer.format || buffer.format[0] != wanted || buffer.format[1] || !has_shape(buffer, target.shape))
+    if (!buffer.format || buffer.format[0] != wanted || buffer.format[1] ||
+        !is_shape(target.shape, buffer.ndim, buffer.shape))
       return false;
     add(target, buffer.buf, nullptr);
     return true;
@@ -97,6 +128,7 @@ class Feeds {
 
   std::vector<Copy> copies_;
   std::vector<Py_buffer> buffers_;
+  std::vector<PyObject*> held_;
 };
 
 // step(program, first, last, arrays, feeds): copies the feeds, by name, and runs the calls. When some cannot be copied
