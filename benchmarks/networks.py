@@ -165,6 +165,31 @@ def call_flops(call: Any) -> float:
     return 0.0
 
 
+def call_products(call: Any) -> float:
+    """The same as they are made: a tile of Winograd's way takes fewer."""
+    a, flops = call.args, call_flops(call)
+    if flops and call.kernel.startswith("conv_winograd"):
+        taps = a["kernel"][0] // a["stride"][0]
+        flops *= ((a["tile"] + taps - 1) / (a["tile"] * taps)) ** 2
+    return flops
+
+
+def call_bytes(call: Any) -> int:
+    """What a call must at least move: its operands, once each. What is kept has been made before."""
+    return 0 if call.kept else sum({b: b.nbytes for b in (*call.reads, *call.writes) if b is not None}.values())
+
+
+def memory_rate() -> float:
+    """Bytes/s of reading 128 MB, the best of a few times."""
+    array = mx.nd.ones(32 << 20)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        mx.nd.sum(array).wait_to_read()
+        best = min(best, time.perf_counter() - start)
+    return array.size * 4 / best
+
+
 def call_times(compiled: Any, seconds: float) -> list[float]:
     """Seconds of every call of a program, the best of as many runs as fit into the time, at least three."""
     best = [float("inf")] * compiled.end
@@ -194,31 +219,39 @@ def profile(name: str, mode: str, batch: int, seconds: float, lines: int) -> Non
     compiled = run.profiled()
     times = call_times(compiled, seconds)
     peak = harness.Peak()
-    peak.measure()
+    for _ in range(20):
+        peak.measure()
+    rate, memory = max(peak.seen), memory_rate()
     calls = compiled.lowered.calls
     total = sum(times)
     print(
         f"{entry.name}: {total * 1e3:.2f} ms in {len(calls)} calls (one step just now {whole * 1e3:.2f} ms), "
-        f"{entry.flops / total / 1e9:.0f} of {peak.seen[-1]:.0f} GFLOP/s"
+        f"{entry.flops / total / 1e9:.0f} of {rate:.0f} GFLOP/s"
     )
-    groups: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0])
-    for call, took in zip(calls, times, strict=True):
-        group = groups[call.kernel]
-        group[0] += 1
-        group[1] += took
-        group[2] += call_flops(call)
-    print(f"\n{'kernel':36}{'calls':>6}{'ms':>10}{'share':>8}{'GFLOP/s':>10}")
-    for kernel, (count, took, flops) in sorted(groups.items(), key=lambda item: -item[1][1]):
-        rate = f"{flops / took / 1e9:10.0f}" if flops else ""
-        print(f"{kernel:36}{count:6}{took * 1e3:10.3f}{took / total:8.1%}{rate}")
+    made, moved = ([f(call) for call in calls] for f in (call_products, call_bytes))
+    least = sum(max(m / rate / 1e9, b / memory) for m, b in zip(made, moved, strict=True))
+    print(
+        f"{sum(map(call_flops, calls)) / 1e9:.2f} GFLOP by direct products, {sum(made) / 1e9:.2f} as they are made, which take "
+        f"{sum(made) / rate / 1e6:.2f} ms at that rate; {sum(moved) / 1e6:.0f} MB between calls, which take "
+        f"{sum(moved) / memory * 1e3:.2f} ms at the {memory / 1e9:.0f} GB/s of memory; the longer of both, call by call: "
+        f"{least * 1e3:.2f} ms, {least / total:.0%} of what it takes"
+    )
+    groups: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0, 0.0, 0.0])
+    for call, took, products, traffic in zip(calls, times, made, moved, strict=True):
+        for i, more in enumerate((1, took, call_flops(call), products, traffic)):
+            groups[call.kernel][i] += more
+    print(f"\n{'kernel':36}{'calls':>6}{'ms':>10}{'share':>8}{'GFLOP/s':>10}{'made':>8}{'GB/s':>8}")
+    for kernel, (count, took, flops, products, traffic) in sorted(groups.items(), key=lambda item: -item[1][1]):
+        rates = f"{flops / took / 1e9:10.0f}{products / took / 1e9:8.0f}" if flops else " " * 18
+        print(f"{kernel:36}{count:6}{took * 1e3:10.3f}{took / total:8.1%}{rates}{traffic / took / 1e9:8.1f}")
     print(f"\n{'call':36}{'ms':>10}{'share':>8}{'GFLOP/s':>10}  node, operands")
     order = sorted(range(len(calls)), key=lambda i: -times[i])
     for i in order[:lines]:
         call, took, flops = calls[i], times[i], call_flops(calls[i])
-        rate = f"{flops / took / 1e9:10.0f}" if flops else " " * 10
+        speed = f"{flops / took / 1e9:10.0f}" if flops else " " * 10
         shapes = " ".join("x".join(map(str, b.shape)) for b in call.reads if b is not None)
         made = " ".join("x".join(map(str, b.shape)) for b in call.writes)
-        print(f"{call.kernel:36}{took * 1e3:10.3f}{took / total:8.1%}{rate}  {call.node[:40]}: {shapes} -> {made}")
+        print(f"{call.kernel:36}{took * 1e3:10.3f}{took / total:8.1%}{speed}  {call.node[:40]}: {shapes} -> {made}")
 
 
 def main() -> None:
