@@ -7,9 +7,11 @@ arithmetic of `Value`); both infer the shapes of what they make at once, so a no
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -248,6 +250,10 @@ class Graph:
     def operators(self) -> set[Op | None]:
         """Those that its nodes apply: a pass that is about others has nothing to do."""
         return {node.op for node in self.nodes()}
+
+    def uses(self) -> Counter[Value]:
+        """How often every value is read, by nodes or as a root."""
+        return Counter(chain(self.roots(), *[node.inputs for node in self.nodes()]))
 
     def extended(self, **parts: Any) -> Graph:
         """The graph with other parts. While its forward roots stay the same, so does the order of what they need."""

@@ -6,7 +6,6 @@ takes activations and residuals along (ride) as before.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..graph import Graph, Node, Value, apply, made_for, rewrite
@@ -16,9 +15,7 @@ from ..op import normalize_axis
 def fold(graph: Graph) -> Graph:
     if graph.train:
         return graph
-    uses: Counter[Value] = Counter(graph.roots())
-    for node in graph.nodes():
-        uses.update(node.inputs)
+    uses = graph.uses()
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
         if node.op is None or node.op.name != "BatchNorm" or uses[node.inputs[0]] != 1 or not _foldable(node):

@@ -7,10 +7,10 @@ another buffer (reshapes and leading-axis slices cost nothing).
 from __future__ import annotations
 
 import functools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import count
 from typing import Any, TypeVar
 
 from .. import _core
@@ -327,9 +327,8 @@ class Emit:
         """Finds what may be written right into a value that it is joined to: rows that nothing else reads."""
         if not any(type(op).joins_rows is not Op.joins_rows for op in graph.operators if op is not None):
             return
-        nodes = graph.nodes()
-        uses = Counter(chain(graph.roots(), *[node.inputs for node in nodes]))
-        for node in nodes:
+        uses = graph.uses()
+        for node in graph.nodes():
             if node.op is None or not node.op.joins_rows(node.params, node):
                 continue
             start = 0

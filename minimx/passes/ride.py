@@ -8,10 +8,9 @@ gradient of relu. In a sum of several products each adds to what the one before 
 
 from __future__ import annotations
 
-from collections import Counter, namedtuple
+from collections import namedtuple
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import Any
 
 from ..elementwise import Elementwise, Operand, Tape, opcodes
@@ -67,9 +66,8 @@ RIDING = Riding()
 
 
 def ride(graph: Graph) -> Graph:
-    uses = Counter(chain(graph.roots(), *[node.inputs for node in graph.nodes()]))
     # Values that a rewritten node stands for are used as often as those they replace.
-    alone = {v for v, count in uses.items() if count == 1}
+    alone = {v for v, count in graph.uses().items() if count == 1}
     forward = set(graph.forward_nodes)
 
     def change(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
