@@ -163,7 +163,7 @@ class Tape:
         }
 
 
-MOST_OPERANDS = 4  # of a function
+MOST_OPERANDS = 4  # of a function; with its number and its register, the width of an instruction in csrc/args/ewise.h
 
 # Functions whose result only one other reads, as one function with the very same result. Its operands are the inner
 # function's and what else the outer one reads; a third operand of the outer one makes room for the inner function's.

@@ -4,6 +4,8 @@
 
 namespace minimx {
 
+constexpr int64_t kCodeWidth = 6;  // numbers of an instruction
+
 // Buffers: inputs..., outputs.... The iteration space is `shape` in row-major order; outputs are contiguous over it,
 // input i walks with in_strides[i*shape.n + d] elements (0 repeats along d). Types are DType numbers: values are
 // converted to the kernel's compute type on load and back (truncating towards zero, integers wrapping) on store.
@@ -12,8 +14,6 @@ namespace minimx {
 // Operand k means input k below `inputs`, then constant k-inputs, then register k-inputs-constants.n. Registers hold
 // one tile; `registers` of them are used (a gpu has 64). out_operands names what each output stores at the end of its
 // tile, so an output may share memory with an input that walks like it.
-constexpr int64_t kCodeWidth = 6;
-
 struct EwiseArgs {
   Ints shape;
   int64_t inputs;

@@ -69,7 +69,7 @@ class _Forms:
         back: the gradient of a pool whose data have no other form should not turn them."""
         ready = sum(product(v.shape) for v in node.inputs if v in self._follows)
         rest = sum(product(v.shape) for v in node.inputs if v.ndim == 4 and v not in self._last)
-        return rest <= ready > 0
+        return ready > 0 and rest <= ready
 
     def follow(self, node: Node, made: list[Value]) -> None:
         for old, new in zip(node.outputs, made, strict=True):
