@@ -51,13 +51,12 @@ ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T
             const T* const from = windows + (c + k) * step + lane * lane_step;
             for (int t = 0; t < taps; t += L)
               transpose_square(from + t, lane_step, s.width - lane, taps - t, window + t * L, L);
-            Vec<T> out[A][A];
-            both_ways<T, R, A>([&](int i, int j) { return load(window + tap(i, j) * L); }, out,
-                               Winograd<T, Tiling::M, R>::weights);
+            both_ways<T, typename Winograd<T, Tiling::M, R>::Weights>(
+                [&](int i, int j) { return load(window + tap(i, j) * L); },
+                [&](int i, const Vec<T>(&row)[A]) {
 #pragma GCC unroll 8
-            for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-              for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, out[i][j]);
+                  for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, row[j]);
+                });
           }
         for (int e = 0; e < A * A; ++e) copy_run(panel + e * apart + (before + c) * wide, made[e], together * wide);
       }
@@ -117,47 +116,59 @@ struct Delivery {
 template <class T, int A>
 constexpr int64_t kTileSums = A * A * kPanel<T> + 64 / static_cast<int64_t>(sizeof(T));
 
-// `sums` are those of one tile and the vectors v0..v1-1 of filters, the last of which has `last` ones. What is
-// delivered is known by value: stores could change it otherwise.
+// `sums` are those of one tile and the panels p0..p1-1 of filters, which are `apart` from each other. What is delivered
+// is known by value: stores could change it otherwise.
 template <class T, class Tiling>
-ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const T* sums, int64_t v0, int64_t v1, int last,
-                               const Delivery<T> d) {
+ONE_COPY void transform_output(const Sweep& s, const Tile& tile, const Panels<T>& panels, int64_t p0, int64_t p1,
+                               const T* sums, int64_t apart, const Delivery<T> d) {
   constexpr int M = Tiling::M, A = Tiling::A, L = kLanes<T>;
+  // Outputs outside of the image are made like the others, without asking, and go nowhere.
+  T nowhere[L] = {};
+  int64_t places[M][M];
   const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column;
-  const int64_t pixel = s.column.every * s.pitch, line = s.row.every * s.column.result * s.pitch;
   const int64_t row = tile.image * s.row.result + s.row.first + tile.row * s.row.every;
-  int64_t at = (row * s.column.result + s.column.first + tile.column * s.column.every) * s.pitch + v0 * L;
-  for (int64_t v = v0; v < v1; ++v, sums += L, at += L) {
-    const int n = v + 1 == v1 ? last : L;
-    const auto take = [n](const T* p) { return n == L ? load(p) : load_part(p, n); };
-    Vec<T> out[M][M];
-    // Calls f for every output that lies in the image.
-    const auto each = [&](auto&& f) {
-#pragma GCC unroll 4
-      for (int i = 0; i < M; ++i)
-#pragma GCC unroll 4
-        for (int j = 0; j < M; ++j)
-          if (i < rows && j < columns) f(out[i][j], at + i * line + j * pixel);
-    };
-    both_ways<T, A, M>([&](int i, int j) { return load(sums + (i * A + j) * kPanel<T>); }, out,
-                       Winograd<T, M, Tiling::R>::output);
-    if (d.scale) {
-      const Vec<T> scale = take(d.scale + v * L), bias = take(d.bias + v * L);
-      each([&](Vec<T>& sum, int64_t) { sum = sum * scale + bias; });
-    } else if (d.bias) {
-      const Vec<T> bias = take(d.bias + v * L);
-      each([&](Vec<T>& sum, int64_t) { sum += bias; });
+  const int64_t column = s.column.first + tile.column * s.column.every;
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < M; ++j) {
+      const int64_t pixel = (row + i * s.row.every) * s.column.result + column + j * s.column.every;
+      places[i][j] = i < rows && j < columns ? pixel * s.pitch : -1;
     }
-    if (d.residual && d.activation == kGate)
-      each([&](Vec<T>& sum, int64_t to) { sum = gated(take(d.residual + to), sum); });
-    else if (d.residual)
-      each([&](Vec<T>& sum, int64_t to) { sum += take(d.residual + to); });
-    if (d.relu) each([&](Vec<T>& sum, int64_t) { sum = sum < 0 ? Vec<T>{} : sum; });  // keeps NaN
-    if (n == L)
-      each([&](const Vec<T>& sum, int64_t to) { store(d.y + to, sum); });
-    else
-      each([&](const Vec<T>& sum, int64_t to) { store_part(d.y + to, sum, n); });
-    if (d.activation > kRelu) each([&](const Vec<T>&, int64_t to) { activate(d.y + to, n, 1, n, d.activation); });
+  const int64_t vectors = panels.vectors;
+  const int last = static_cast<int>(panels.last);
+  for (int64_t p = p0; p < p1; ++p, sums += apart) {
+    const T* from = sums;
+    for (int64_t v = panels.begin(p), end = panels.begin(p + 1); v < end; ++v, from += L) {
+      const int n = v + 1 == vectors ? last : L;
+      const auto take = [n](const T* at) { return n == L ? load(at) : load_part(at, n); };
+      const Vec<T> bias = d.bias ? take(d.bias + v * L) : Vec<T>{}, scale = d.scale ? take(d.scale + v * L) : Vec<T>{};
+      T* const y = d.y + v * L;
+      const T* const residual = d.residual ? d.residual + v * L : nullptr;
+      const auto place = [&](auto* array, int i, int j) { return places[i][j] < 0 ? nowhere : array + places[i][j]; };
+      both_ways<T, typename Winograd<T, M, Tiling::R>::Output>(
+          [from](int i, int j) { return load(from + (i * A + j) * kPanel<T>); },
+          [&](int i, Vec<T>(&row)[M]) {
+#pragma GCC unroll 4
+            for (int j = 0; j < M; ++j) row[j] = d.scale ? row[j] * scale + bias : row[j] + bias;
+            if (residual && d.activation == kGate)
+#pragma GCC unroll 4
+              for (int j = 0; j < M; ++j) row[j] = gated(take(place(residual, i, j)), row[j]);
+            else if (residual)
+#pragma GCC unroll 4
+              for (int j = 0; j < M; ++j) row[j] += take(place(residual, i, j));
+            if (d.relu)
+#pragma GCC unroll 4
+              for (int j = 0; j < M; ++j) row[j] = row[j] < 0 ? Vec<T>{} : row[j];  // keeps NaN
+#pragma GCC unroll 4
+            for (int j = 0; j < M; ++j)
+              if (n == L)
+                store(place(y, i, j), row[j]);
+              else
+                store_part(place(y, i, j), row[j], n);
+          });
+      if (d.activation > kRelu)
+        for (int i = 0; i < M; ++i)
+          for (int j = 0; j < M; ++j) activate(place(y, i, j), n, 1, n, d.activation);
+    }
   }
 }
 
@@ -230,14 +241,10 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
                                                         weights + at, ends);
           }
         }
-      for (int64_t p = p0; p < p1; ++p) {
-        const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1);
-        const int last_lanes = static_cast<int>(v1 == panels.vectors ? panels.last : L);
-        TileWalk<M> walk = start;
-        for (int64_t t = 0; t < count; ++t, walk.next())
-          transform_output<T, Tiling>(s, walk.tile, sums + ((p - p0) * longest + t) * kTileSums<T, A>, v0, v1,
-                                      last_lanes, d);
-      }
+      TileWalk<M> walk = start;
+      for (int64_t t = 0; t < count; ++t, walk.next())
+        transform_output<T, Tiling>(s, walk.tile, panels, p0, p1, sums + t * kTileSums<T, A>, longest * kTileSums<T, A>,
+                                    d);
     }
   });
 }

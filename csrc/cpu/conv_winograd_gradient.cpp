@@ -23,27 +23,31 @@ template <class T, class Tiling>
 ONE_COPY void transform_slope(const Sweep& s, const Panels<T>& panels, const Tile& tile, const T* dy, T* to,
                               int64_t apart, int64_t t, int64_t count) {
   constexpr int L = kLanes<T>, M = Tiling::M, A = Tiling::A;
-  const int64_t rows = s.row.out - tile.row, columns = s.column.out - tile.column, line = s.column.out * s.width;
-  const T* const first = dy + ((tile.image * s.row.out + tile.row) * s.column.out + tile.column) * s.width;
-  const auto inside = [&](int i, int j) { return i < rows && j < columns; };
+  // Where to find every pixel, from the first of its filters on, or -1.
+  int64_t places[M][M];
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < M; ++j) {
+      const int64_t row = tile.row + i, column = tile.column + j;
+      const bool inside = row < s.row.out && column < s.column.out;
+      places[i][j] = inside ? ((tile.image * s.row.out + row) * s.column.out + column) * s.width : -1;
+    }
   panels.each([&](int64_t v0, int64_t v1) {
     T* target = to + v0 * L * count + t * (v1 - v0) * L;
     for (int64_t v = v0; v < v1; ++v, target += L) {
-      Vec<T> out[A][A];
+      const T* const from = dy + v * L;
       const auto transform = [&](auto&& take) {
-        both_ways<T, M, A>([&](int i, int j) { return take(i, j, first + i * line + j * s.width + v * L); }, out,
-                           Winograd<T, M, Tiling::R>::slope);
+        both_ways<T, typename Winograd<T, M, Tiling::R>::Slope>(
+            [&](int i, int j) { return take(places[i][j] < 0 ? kOutside<T> : from + places[i][j]); },
+            [=](int i, const Vec<T>(&row)[A]) {
+              T* element = target + i * (A * apart);
+#pragma GCC unroll 8
+              for (int j = 0; j < A; ++j, element += apart) store(element, row[j]);
+            });
       };
       if (const int n = static_cast<int>(panels.last); v + 1 == panels.vectors && n < L)
-        transform([&](int i, int j, const T* at) { return inside(i, j) ? load_part(at, n) : Vec<T>{}; });
-      else if (inside(M - 1, M - 1))
-        transform([](int, int, const T* at) { return load(at); });
+        transform([n](const T* at) { return load_part(at, n); });
       else
-        transform([&](int i, int j, const T* at) { return inside(i, j) ? load(at) : Vec<T>{}; });
-#pragma GCC unroll 8
-      for (int i = 0; i < A; ++i)
-#pragma GCC unroll 8
-        for (int j = 0; j < A; ++j) store(target + (i * A + j) * apart, out[i][j]);
+        transform([](const T* at) { return load(at); });
     }
   });
 }
@@ -103,16 +107,15 @@ ONE_COPY void transform_sums(const Sweep& s, const T* sums, int64_t pitch, int64
       each_phase(s, [&](int64_t row_phase, int64_t column_phase, int64_t before) {
         for (int64_t k = 0; k < channels; ++k)
           for (int v = 0; v < V; ++v) {
-            Vec<T> out[R][R];
             const T* const from = sums + (before + c + k) * pitch + f + v * L;
-            both_ways<T, A, R>([&](int i, int j) { return load(from + (i * A + j) * apart); }, out,
-                               Winograd<T, Tiling::M, R>::gradient);
             T* const to = taps[v] + (k * window + row_phase * s.column.taps + column_phase) * L;
+            both_ways<T, typename Winograd<T, Tiling::M, R>::Gradient>(
+                [&](int i, int j) { return load(from + (i * A + j) * apart); },
+                [&](int i, const Vec<T>(&row)[R]) {
 #pragma GCC unroll 8
-            for (int i = 0; i < R; ++i)
-#pragma GCC unroll 8
-              for (int j = 0; j < R; ++j)
-                store(to + (i * s.row.stride * s.column.taps + j * s.column.stride) * L, out[i][j]);
+                  for (int j = 0; j < R; ++j)
+                    store(to + (i * s.row.stride * s.column.taps + j * s.column.stride) * L, row[j]);
+                });
           }
       });
       for (int v = 0; v < V; ++v)

@@ -99,35 +99,62 @@ struct PointTable {
   }
 };
 
+// The five transforms. Each makes kTo elements of kFrom ones, group by group: those of a group share most of their
+// terms.
 template <class T, int M, int R>
 struct Winograd {
   static constexpr int A = M + R - 1, kPairs = PointTable<A>::kPairs, kSingle = A - 2;
   static constexpr PointTable<A> kPoints{};
   using V = Vec<T>;
 
-  // Transforms a row of inputs.
-  static void input(const V (&x)[A], V (&y)[A]) {
-    y[0] = sum<A>(kPoints.zero, x);
+  // The groups of A elements: the ends, the pairs, the single one. Those of fewer: the even and the odd ones.
+  template <int From>
+  struct ToPoints {
+    static constexpr int kFrom = From, kTo = A, kGroups = A - 1 - kPairs;
+    static constexpr int group(int i) { return i == 0 || i == A - 1 ? 0 : (i + 1) / 2; }
+  };
+  template <int To>
+  struct FromPoints {
+    static constexpr int kFrom = A, kTo = To, kGroups = 2;
+    static constexpr int group(int i) { return i % 2; }
+  };
+
+  struct Input : ToPoints<A> {
+    static void make(int group, const V (&x)[A], V (&y)[A]) {
+      if (group == 0) {
+        y[0] = sum<A>(kPoints.zero, x);
+        y[A - 1] = sum<A>(kPoints.infinity, x);
+      } else if (group <= kPairs) {
+        const int i = group - 1;
+        put_pair(sum<A - 2>(kPoints.even[i], x + 1), sum<A - 2>(kPoints.odd[i], x), y + 2 * i + 1);
+      } else {
+        y[kSingle] = sum<A>(kPoints.single, x);
+      }
+    }
+  };
+  struct Weights : ToPoints<R> {
+    static void make(int group, const V (&w)[R], V (&y)[A]) {
+      evaluate(group, w, y);
 #pragma GCC unroll 8
-    for (int i = 0; i < kPairs; ++i)
-      put_pair(sum<A - 2>(kPoints.even[i], x + 1), sum<A - 2>(kPoints.odd[i], x), y + 2 * i + 1);
-    if (PointTable<A>::kSingle) y[kSingle] = sum<A>(kPoints.single, x);
-    y[A - 1] = sum<A>(kPoints.infinity, x);
-  }
-  static void weights(const V (&w)[R], V (&y)[A]) {
-    evaluate(w, y);
-#pragma GCC unroll 8
-    for (int i = 0; i < A - 1; ++i) y[i] = by(kPoints.share[i], y[i]);
-  }
-  static void output(const V (&m)[A], V (&y)[M]) { collect(m, y); }
+      for (int i = 0; i < A - 1; ++i)
+        if (Weights::group(i) == group) y[i] = by(kPoints.share[i], y[i]);
+    }
+  };
+  struct Output : FromPoints<M> {
+    static void make(int group, const V (&m)[A], V (&y)[M]) { collect(group, m, y); }
+  };
   // The transposes of the last two: a gradient goes the other way.
-  static void slope(const V (&y)[M], V (&m)[A]) { evaluate(y, m); }
-  static void gradient(const V (&y)[A], V (&w)[R]) {
-    V shares[A];
+  struct Slope : ToPoints<M> {
+    static void make(int group, const V (&y)[M], V (&m)[A]) { evaluate(group, y, m); }
+  };
+  struct Gradient : FromPoints<R> {
+    static void make(int group, const V (&y)[A], V (&w)[R]) {
+      V shares[A];
 #pragma GCC unroll 8
-    for (int i = 0; i < A; ++i) shares[i] = i < A - 1 ? by(kPoints.share[i], y[i]) : y[i];
-    collect(shares, w);
-  }
+      for (int i = 0; i < A; ++i) shares[i] = i < A - 1 ? by(kPoints.share[i], y[i]) : y[i];
+      collect(group, shares, w);
+    }
+  };
 
  private:
   static V by(double factor, V v) { return factor == 1 ? v : splat(static_cast<T>(factor)) * v; }
@@ -135,32 +162,37 @@ struct Winograd {
     y[0] = even + odd;
     y[1] = even - odd;
   }
-  // Σ c[k] · x[k] for k < N.
+  // Σ c[k] · x[k] for k < N. Coefficients of one come first, which leaves a multiply-add for each of the others.
   template <int N>
   static V sum(const Polynomial<A>& c, const V* x) {
     V total{};
     bool first = true;
+#pragma GCC unroll 2
+    for (int ones = 1; ones >= 0; --ones)
 #pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) {
-      if (c.at[k] == 0) continue;
-      total = first ? by(c.at[k], x[k]) : total + by(c.at[k], x[k]);
-      first = false;
-    }
+      for (int k = 0; k < N; ++k) {
+        if (c.at[k] == 0 || (c.at[k] == 1) != ones) continue;
+        total = first ? by(c.at[k], x[k]) : total + by(c.at[k], x[k]);
+        first = false;
+      }
     return total;
   }
   template <int N>
-  static void evaluate(const V (&x)[N], V (&y)[A]) {
-    y[0] = x[0];
-#pragma GCC unroll 8
-    for (int i = 0; i < kPairs; ++i)
+  static void evaluate(int group, const V (&x)[N], V (&y)[A]) {
+    if (group == 0) {
+      y[0] = x[0];
+      y[A - 1] = x[N - 1];
+    } else if (group <= kPairs) {
+      const int i = group - 1;
       put_pair(sum<N>(kPoints.even_powers[i], x), sum<N>(kPoints.odd_powers[i], x), y + 2 * i + 1);
-    if (PointTable<A>::kSingle) y[kSingle] = sum<N>(kPoints.powers, x);
-    y[A - 1] = x[N - 1];
+    } else {
+      y[kSingle] = sum<N>(kPoints.powers, x);
+    }
   }
   template <int N>
-  static void collect(const V (&m)[A], V (&y)[N]) {
+  static void collect(int group, const V (&m)[A], V (&y)[N]) {
 #pragma GCC unroll 8
-    for (int k = 0; k < N; ++k) {
+    for (int k = group; k < N; k += 2) {
       V total = k == 0 ? m[0] : V{};
 #pragma GCC unroll 8
       for (int i = 0; i < kPairs; ++i) {
@@ -175,22 +207,33 @@ struct Winograd {
   }
 };
 
-// The same along columns, then along rows: take(i, j) gives the element of row i and column j, and f (one of the above)
-// makes P of N elements. A column is taken when it is its turn, for there are not as many registers as elements.
-template <class T, int N, int P, class Take, class F>
-inline void both_ways(const Take& take, Vec<T> (&y)[P][P], const F& f) {
-  Vec<T> half[P][N];
+// Transforms along columns, then along rows: take(i, j) gives the element of row i and column j, put(i, row) gets one
+// row of the result after the other. One group of rows at a time, whose columns are taken when it is its turn: there
+// are not as many registers as elements, and to take an element again is less work than to store it and load it.
+template <class T, class Way, class Take, class Put>
+inline void both_ways(const Take& take, const Put& put) {
 #pragma GCC unroll 8
-  for (int j = 0; j < N; ++j) {
-    Vec<T> column[N], result[P];
+  for (int g = 0; g < Way::kGroups; ++g) {
+    Vec<T> half[Way::kTo][Way::kFrom];
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) column[i] = take(i, j);
-    f(column, result);
+    for (int j = 0; j < Way::kFrom; ++j) {
+      Vec<T> column[Way::kFrom], made[Way::kTo];
 #pragma GCC unroll 8
-    for (int i = 0; i < P; ++i) half[i][j] = result[i];
+      for (int i = 0; i < Way::kFrom; ++i) column[i] = take(i, j);
+      Way::make(g, column, made);
+#pragma GCC unroll 8
+      for (int i = 0; i < Way::kTo; ++i)
+        if (Way::group(i) == g) half[i][j] = made[i];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < Way::kTo; ++i) {
+      if (Way::group(i) != g) continue;
+      Vec<T> row[Way::kTo];
+#pragma GCC unroll 8
+      for (int h = 0; h < Way::kGroups; ++h) Way::make(h, half[i], row);
+      put(i, row);
+    }
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < P; ++i) f(half[i], y[i]);
 }
 
 }  // namespace

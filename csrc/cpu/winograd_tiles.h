@@ -68,40 +68,58 @@ void each_phase(const Sweep& s, const Body& body) {
     for (int64_t j = 0; j < s.column.stride; ++j, before += s.depth) body(i, j, before);
 }
 
+// What is read of pixels outside of the image, so many channels at a time.
+constexpr int64_t kZeros = 256;
+template <class T>
+constexpr T kOutside[kZeros] = {};
+
 // Transforms one tile to elements `apart` from each other.
 template <class T, class Tiling>
 ONE_COPY void transform_input(const Sweep& s, const Tile& tile, const T* x, T* to, int64_t apart) {
   constexpr int L = kLanes<T>, A = Tiling::A;
-  const auto steps = [](int64_t n, int64_t stride) { return stride == 1 ? n : ceil_div(n, stride); };
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t pixel = s.column.stride * s.depth, next_row = s.row.stride * s.column.in * s.depth;
   each_phase(s, [&](int64_t row_phase, int64_t column_phase, int64_t before) {
     const int64_t row = tile.row * s.row.stride + s.row.start + row_phase;
     const int64_t column = tile.column * s.column.stride + s.column.start + column_phase;
-    const int64_t pixel = s.column.stride * s.depth, line = s.row.stride * s.column.in * s.depth;
     const T* const first = x + ((tile.image * s.row.in + row) * s.column.in + column) * s.depth;
-    // Rows and columns that lie in the image.
-    const int64_t i0 = row < 0 ? steps(-row, s.row.stride) : 0, i1 = steps(s.row.in - row, s.row.stride);
-    const int64_t j0 = column < 0 ? steps(-column, s.column.stride) : 0;
-    const int64_t j1 = steps(s.column.in - column, s.column.stride);
-    const auto inside = [&](int i, int j) { return i >= i0 && i < i1 && j >= j0 && j < j1; };
-    const auto transform = [&](int64_t c, auto&& take, auto&& put) {
-      Vec<T> out[A][A];
-      both_ways<T, A, A>([&](int i, int j) { return take(i, j, first + i * line + j * pixel + c); }, out,
-                         Winograd<T, Tiling::M, Tiling::R>::input);
+    for (int64_t c0 = 0; c0 < s.depth; c0 += kZeros) {
+      const int64_t count = lesser(kZeros, s.depth - c0);
+      // Where to find every pixel: a vector's elements are taken without asking which of them lie in the image.
+      const T* at[A][A];
+      for (int i = 0; i < A; ++i) {
+        const int64_t r = row + i * s.row.stride;
+        for (int j = 0; j < A; ++j) {
+          const int64_t k = column + j * s.column.stride;
+          const bool inside = r >= 0 && r < s.row.in && k >= 0 && k < s.column.in;
+          at[i][j] = inside ? first + i * next_row + j * pixel + c0 : kOutside<T>;
+        }
+      }
+      const auto transform = [&](int64_t c, auto&& take, auto&& put) {
+        T* const target = to + before + c0 + c;
+        both_ways<T, typename Winograd<T, Tiling::M, Tiling::R>::Input>(
+            [&](int i, int j) { return take(at[i][j] + c); },
+            [=](int i, const Vec<T>(&row)[A]) {
+              T* element = target + i * (A * apart);
 #pragma GCC unroll 8
-      for (int i = 0; i < A; ++i)
+              for (int j = 0; j < A; ++j, element += apart) put(element, row[j]);
+            });
+      };
+      int64_t c = 0;
+      for (; c + L <= count; c += L) {
+        // The pixels that no tile before this one has read are fetched a line ahead.
+        if (c % line == 0)
 #pragma GCC unroll 8
-        for (int j = 0; j < A; ++j) put(to + (i * A + j) * apart + before + c, out[i][j]);
-    };
-    const auto put = [](T* at, Vec<T> v) { store(at, v); };
-    int64_t c = 0;
-    if (inside(0, 0) && inside(A - 1, A - 1))
-      for (; c + L <= s.depth; c += L) transform(c, [](int, int, const T* at) { return load(at); }, put);
-    for (; c + L <= s.depth; c += L)
-      transform(c, [&](int i, int j, const T* at) { return inside(i, j) ? load(at) : Vec<T>{}; }, put);
-    if (const int n = static_cast<int>(s.depth - c); n > 0)
-      transform(
-          c, [&](int i, int j, const T* at) { return inside(i, j) ? load_part(at, n) : Vec<T>{}; },
-          [n](T* at, Vec<T> v) { store_part(at, v, n); });
+          for (int i = A - Tiling::M; i < A; ++i)
+#pragma GCC unroll 8
+            for (int j = A - Tiling::M; j < A; ++j) __builtin_prefetch(at[i][j] + c + line);
+        transform(c, [](const T* from) { return load(from); }, [](T* element, Vec<T> v) { store(element, v); });
+      }
+      if (const int n = static_cast<int>(count - c); n > 0)
+        transform(
+            c, [n](const T* from) { return load_part(from, n); },
+            [n](T* element, Vec<T> v) { store_part(element, v, n); });
+    }
   });
 }
 
