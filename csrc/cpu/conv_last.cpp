@@ -54,10 +54,10 @@ struct Riders {
 // The outputs of a box by the filters of one panel. `from` is where the box's first output finds its first term.
 template <class T>
 void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* from, const Run* runs, int64_t image,
-                 int64_t p, const T* packed, const Riders<T>& riders, T* y) {
+                 const Turn& turn, const T* packed, const Riders<T>& riders, T* y) {
   constexpr int L = kLanes<T>;
   const Panels<T> panels(s.width);
-  const int64_t v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
+  const int64_t p = turn.panel, v0 = panels.begin(p), v1 = panels.begin(p + 1), filter = v0 * L;
   const bool partial = v1 == panels.vectors && panels.last < L;
   const auto& table = partial ? kLastTiles<T, true> : kLastTiles<T, false>;
   const T* const weights = packed + filter * s.terms();
@@ -68,8 +68,15 @@ void sweep_panel(const Sweep& s, const Box& box, const Source& source, const T* 
   ends.relu = riders.activation == kRelu;
   ends.gate = riders.activation == kGate;
   ends.last = static_cast<int>(panels.last);
-  each_tile(s, box, source, runs, image, (v1 - v0) * L, tile_pixels(v1 - v0), [&](const OutputTile& t) {
+  // A box for all reads every weight once; others find them in the cache, but a box's first panel has its pixels from
+  // memory, which follow one another where one tap meets each of them.
+  const int64_t most = tile_pixels(v1 - v0), tiles = box.rows * ceil_div(box.columns, most);
+  const bool follow = turn.first && source.in_place && s.row.taps * s.column.taps * s.column.stride == 1;
+  Stretch<T> next(packed + v1 * L * s.terms(), turn.more ? (panels.begin(p + 2) - v1) * L * s.terms() : 0, tiles);
+  each_tile(s, box, source, runs, image, (v1 - v0) * L, most, [&](const OutputTile& t) {
     ends.y = y + t.at + filter;
+    ends.ahead = next.next();
+    if (follow) ends.ahead = {from + t.from + t.pixels * source.pixel, t.pixels * source.pixel / Ahead<T>::kLine};
     ends.residual = riders.residual ? riders.residual + t.at + filter : nullptr;
     table.at[v1 - v0 - 1][t.pixels - 1](from + t.from, s.column.stride * source.pixel, t.runs, t.count,
                                         weights + t.weights, ends);
@@ -95,11 +102,12 @@ void sweep(Sweep s, const T* x, const T* packed, const Riders<T>& riders, T* y, 
     else
       copy_source(s, box, source, pixels, copy);
   };
-  each_panel(s, s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
-             [&](int64_t image, const Box& box, const Source& source, const T* copy, const Run* runs, int64_t p) {
-               const T* from = source.in_place ? x + first_pixel(s, box, image) * s.depth : copy;
-               sweep_panel(s, box, source, from, runs, image, p, packed, riders, y);
-             });
+  each_panel(
+      s, s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
+      [&](int64_t image, const Box& box, const Source& source, const T* copy, const Run* runs, const Turn& turn) {
+        const T* from = source.in_place ? x + first_pixel(s, box, image) * s.depth : copy;
+        sweep_panel(s, box, source, from, runs, image, turn, packed, riders, y);
+      });
 }
 
 template <class T>

@@ -150,13 +150,14 @@ void sweep(Sweep s, const Images& x, const uint32_t* packed, const Riders& rider
       copy_source(s, box, source, pixels, copy);
   };
   const Panels<float> panels(s.width);
-  each_panel(s, 2 * s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
-             [&](int64_t image, const Box& box, const Source& source, uint32_t* copy, const Run* runs, int64_t p) {
-               const BFloat16* from = source.in_place ? x.at + first_pixel(s, box, image) * x.channels
-                                                      : reinterpret_cast<const BFloat16*>(copy);
-               const int64_t v0 = panels.begin(p), vectors = panels.begin(p + 1) - v0;
-               sweep_panel(s, box, source, from, runs, image, v0, vectors, packed, riders, y);
-             });
+  each_panel(
+      s, 2 * s.outputs() * s.terms() * s.width, scratch, scratch_size, context, fill,
+      [&](int64_t image, const Box& box, const Source& source, uint32_t* copy, const Run* runs, const Turn& turn) {
+        const BFloat16* from =
+            source.in_place ? x.at + first_pixel(s, box, image) * x.channels : reinterpret_cast<const BFloat16*>(copy);
+        const int64_t v0 = panels.begin(turn.panel), vectors = panels.begin(turn.panel + 1) - v0;
+        sweep_panel(s, box, source, from, runs, image, v0, vectors, packed, riders, y);
+      });
 }
 
 void conv_last_forward(const ConvLastArgs& a, void* const* buffers, const Context& context) {

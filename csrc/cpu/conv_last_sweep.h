@@ -98,8 +98,15 @@ inline bool join_pixels(Sweep& s) {
   return true;
 }
 
+// A panel of weights that a box meets. The first one finds the box's pixels in memory; `more`: there is another one,
+// whose weights no other box has read.
+struct Turn {
+  int64_t panel;
+  bool first, more;
+};
+
 // Calls fill(image, box, source, copy) for every box whose input is not read in place, and then, for every panel of its
-// results, multiply(image, box, source, copy, runs, panel). `work` is in multiply-adds.
+// results, multiply(image, box, source, copy, runs, turn). `work` is in multiply-adds.
 template <class E, class Fill, class Multiply>
 void each_panel(const Sweep& s, int64_t work, E* scratch, int64_t scratch_size, const Context& context,
                 const Fill& fill, const Multiply& multiply) {
@@ -123,9 +130,9 @@ void each_panel(const Sweep& s, int64_t work, E* scratch, int64_t scratch_size, 
         fill_runs(s, source, runs);
       }
       last = where;
-      const int64_t p1 = begin_of(part + 1, panels.count, cut.parts);
-      for (int64_t p = begin_of(part, panels.count, cut.parts); p < p1; ++p)
-        multiply(image, box, source, copy, runs, p);
+      const int64_t p0 = begin_of(part, panels.count, cut.parts), p1 = begin_of(part + 1, panels.count, cut.parts);
+      for (int64_t p = p0; p < p1; ++p)
+        multiply(image, box, source, copy, runs, Turn{p, p == p0, p + 1 < p1 && units == cut.parts});
     }
   });
 }

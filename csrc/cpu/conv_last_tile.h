@@ -1,6 +1,7 @@
 // The innermost loop of channels-last convolution: a row of pixels by a few vectors of filters, held in registers while
 // taps and channels run.
 #pragma once
+#include "cuts.h"
 #include "gate.h"
 #include "simd.h"
 
@@ -26,21 +27,31 @@ struct Run {
   int32_t offset, depth;
 };
 
-// So few tiles that reading the weights from memory takes longer than a tile.
-constexpr int64_t kFewTiles = 12;
-
-// Weights that will be read soon and lie in memory: where few tiles share what they read, none of them can wait for it.
-// Each of them fetches a part.
+// What will be read soon and may lie in memory, where its first reader would wait for it: a tile fetches it meanwhile,
+// some of its lines with every run.
+template <class T>
 struct Ahead {
-  int64_t distance;  // elements from the weights of now to those, or 0
-  int64_t part, parts;
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  const T* from;
+  int64_t lines;
 
-  template <class T>
-  void fetch(const T* weights, int64_t count) const {
-    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
-    const int64_t lines = count / line;
-    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; ++i)
-      __builtin_prefetch(weights + distance + i * line, 0, 2);
+  void fetch(int64_t count) {
+    for (int64_t i = lesser(count, lines); i > 0; --i, --lines, from += kLine) __builtin_prefetch(from, 0, 2);
+  }
+};
+
+// Deals `size` elements out to `count` tiles.
+template <class T>
+struct Stretch {
+  Ahead<T> rest;
+  int64_t share;
+  Stretch(const T* from, int64_t size, int64_t count)
+      : rest{from, size / Ahead<T>::kLine}, share(ceil_div(rest.lines, greater(1, count))) {}
+  Ahead<T> next() {
+    const Ahead<T> part{rest.from, lesser(share, rest.lines)};
+    rest.from += part.lines * Ahead<T>::kLine;
+    rest.lines -= part.lines;
+    return part;
   }
 };
 
@@ -55,7 +66,7 @@ struct LastEnds {
   const T* bias;      // one per filter, or null
   bool relu;
   int last;  // filters in the last vector when that is a partial one
-  Ahead ahead;
+  Ahead<T> ahead;
 };
 
 // y[i][f] = Σ_run Σ_k w[..][f] * x[i * pixel + offset + k]
@@ -67,9 +78,15 @@ void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const 
   for (int i = 0; i < Pixels; ++i)
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) sum[i][v] = Vec<T>{};
+  // What is added comes last, and from memory.
+  if (ends.residual)
+#pragma GCC unroll 16
+    for (int i = 0; i < Pixels; ++i) __builtin_prefetch(ends.residual + i * ends.pixel);
+  Ahead<T> ahead = ends.ahead;
+  const int64_t lines = ahead.lines ? ceil_div(ahead.lines, greater(1, count)) : 0;
   for (int64_t r = 0; r < count; ++r) {
     const T* at = x + runs[r].offset;
-    if (ends.ahead.distance) ends.ahead.fetch(w, runs[r].depth * (Vectors * L));
+    if (lines) ahead.fetch(lines);
     for (const T* end = at + runs[r].depth; at < end; ++at, w += Vectors * L) {
       Vec<T> weights[Vectors];
 #pragma GCC unroll 16

@@ -15,6 +15,9 @@ namespace {
 
 constexpr int64_t kRuns = 16;
 
+// So few tiles that reading the weights from memory takes longer than a tile.
+constexpr int64_t kFewTiles = 12;
+
 // ---- Weights --------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -231,12 +234,15 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
           const Cuts tiles(count, tile_pixels(vectors));
           LastEnds<T> ends{};
           ends.pixel = kTileSums<T, A>;
-          if (tiles.count <= kFewTiles && (p + 1 < p1 || e + 1 < A * A))
-            ends.ahead = {(p + 1 < p1 ? weights_of(e, p + 1) : weights_of(e + 1, p0)) - at, 0, tiles.count};
+          // Weights of the next panel, if there is one.
+          const int64_t q = p + 1 < p1 ? p + 1 : p0, e1 = p + 1 < p1 ? e : e + 1;
+          const bool more = tiles.count <= kFewTiles && e1 < A * A;
+          const int64_t size = more ? (panels.begin(q + 1) - panels.begin(q)) * L * depth : 0;
+          Stretch<T> next(weights + weights_of(more ? e1 : e, q), size, tiles.count);
           for (int64_t j = 0; j < tiles.count; ++j) {
             const int64_t lo = tiles.begin(j), n = tiles.begin(j + 1) - lo;
             ends.y = sums + ((p - p0) * longest + lo) * kTileSums<T, A> + e * kPanel<T>;
-            ends.ahead.part = j;
+            ends.ahead = next.next();
             kLastTiles<T, false>.at[vectors - 1][n - 1](transformed + e * apart + lo * pixel, pixel, runs, cuts,
                                                         weights + at, ends);
           }
