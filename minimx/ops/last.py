@@ -23,8 +23,8 @@ PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
 WIDE = 16
 # Numbers that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
 TILES = 2 * 1024 * 1024
-# Transformed weights that take a good part of a third-level cache; as in csrc/cpu/conv_winograd.cpp.
-MANY_WEIGHTS = 2 * 1024 * 1024
+# Transformed weights that take a good part of a third-level cache.
+MANY_WEIGHTS = 4 * 1024 * 1024
 LP = 3  # of enum PoolType in csrc/args/pool.h
 
 
@@ -103,7 +103,7 @@ def winograd_tiles(elements: int, depth: int, width: int) -> int:
     """How many tiles one thread takes at once: what they are transformed to and their sums should stay in the second-level
     cache, unless there are so many weights that reading them again costs more. Measured."""
     room = 1_500_000 if elements * depth * width > MANY_WEIGHTS else 160_000
-    return max(32, room // (elements * (depth + width)))
+    return max(42, room // (elements * (depth + width)))
 
 
 def winograd_sums_scratch(elements: int, depth: int, width: int, tiles: int) -> int:
