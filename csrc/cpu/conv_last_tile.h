@@ -4,6 +4,7 @@
 #include "cuts.h"
 #include "gate.h"
 #include "simd.h"
+#include "unroll.h"
 
 namespace minimx {
 namespace {
@@ -17,10 +18,6 @@ constexpr int kPixels = 12, kVectors = 2;
 #else
 constexpr int kPixels = 6, kVectors = 2;
 #endif
-
-// Terms that are written out one after the other. With the smaller tiles, counting and jumping are an eighth of the
-// instructions: that costs nothing while a thread has its core alone, and 2 to 5 % while it shares it with another.
-constexpr int kUnrolled = kPixels < 8 ? 4 : 1;
 
 // Narrow tiles are longer, for the same reason.
 constexpr int tile_pixels(int64_t vectors) { return vectors == 1 && kPixels < 8 ? 2 * kPixels : kPixels; }
@@ -91,7 +88,7 @@ void last_tile(const T* x, int64_t pixel, const Run* runs, int64_t count, const 
   for (int64_t r = 0; r < count; ++r) {
     const T* at = x + runs[r].offset;
     if (lines) ahead.fetch(lines);
-#pragma GCC unroll kUnrolled
+#pragma GCC unroll kUnrolledTerms
     for (int64_t k = runs[r].depth; k > 0; --k, ++at, w += Vectors * L) {
       Vec<T> weights[Vectors];
 #pragma GCC unroll 16
@@ -191,7 +188,7 @@ void sum_tile(const T* x, int64_t pixel, const Pixels* runs, int64_t count, cons
   for (int64_t r = 0; r < count; ++r) {
     const T* at = x + runs[r].x;
     const T* slope = dy + runs[r].dy * (Vectors * L);
-#pragma GCC unroll kUnrolled
+#pragma GCC unroll kUnrolledTerms
     for (int64_t p = runs[r].count; p > 0; --p, at += pixel, slope += Vectors * L) {
       Vec<T> filters[Vectors];
 #pragma GCC unroll 16

@@ -1,6 +1,7 @@
 // The innermost loops of convolution: tiles of results held in registers while the terms run.
 #pragma once
 #include "simd.h"
+#include "unroll.h"
 
 namespace minimx {
 namespace {
@@ -55,6 +56,7 @@ void output_tile(const T* x, const int32_t* from, const int32_t* offset, const T
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[i][v] = load(ends.sums + i * ends.sums_filter + v * L);
 
+#pragma GCC unroll kUnrolledTerms
   for (int64_t k = 0; k < terms; ++k) {
     const int64_t shift = offset[k];
     Vec<T> pixels[Vectors];

@@ -3,6 +3,7 @@
 #include "../args/epilogue.h"
 #include "gate.h"
 #include "simd.h"
+#include "unroll.h"
 
 namespace minimx {
 namespace {
@@ -76,7 +77,7 @@ void tile(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[i][v] += take(ends.from + i * ends.ldc, v);
 
-  for (int64_t p = 0; p < k; ++p) {
+  const auto add_term = [&](int64_t a_step, int64_t b_step) {
     Vec<T> row[Vectors];
 #pragma GCC unroll 16
     for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * L);
@@ -86,9 +87,15 @@ void tile(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t k,
 #pragma GCC unroll 16
       for (int v = 0; v < Vectors; ++v) sum[i][v] += x * row[v];
     }
-    a += ByK ? a_stride : 1;
-    b += b_stride;
-  }
+    a += ByK ? a_step : 1;
+    b += b_step;
+  };
+  // Where all is packed, side by side, places are part of the instructions.
+  if (b_stride == Vectors * L && (!ByK || a_stride == Rows))
+#pragma GCC unroll kUnrolledTerms
+    for (int64_t p = 0; p < k; ++p) add_term(Rows, Vectors * L);
+  else
+    for (int64_t p = 0; p < k; ++p) add_term(a_stride, b_stride);
 
   if (ends.gate)
 #pragma GCC unroll 16
