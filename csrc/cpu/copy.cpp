@@ -4,15 +4,13 @@
 // and then done two dimensions at a time: as runs of memory, as transposes through registers, or element by element.
 #include "../args/copy.h"
 
-#include "move.h"
-#include "simd.h"
+#include "stream.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
 constexpr int kMaxDims = 34;                         // 32 and two of length one, so that there is always an inner pair
-constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 struct Dim {
   int64_t size, in, out;
@@ -23,6 +21,7 @@ struct Walk {
   Dim dims[kMaxDims];
 };
 
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
 
 // Output order (largest stride first), without dimensions of length one, neighbours that walk as one merged.
@@ -129,24 +128,8 @@ struct LanesOf<T, 8> : Lanes<T, 0, 1, 2, 3, 4, 5, 6, 7> {};
 template <class T>
 struct LanesOf<T, 16> : Lanes<T, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> {};
 
-// Writes a row past the caches where the level can; `to` is aligned to it.
+// out[j·out_stride + i] = in[i·in_stride + j] for one block.
 template <class T>
-inline void stream_row(T* to, Row<T> row) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof row == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)row);
-#endif
-#if defined(__AVX2__)
-  if constexpr (sizeof row == 32) return _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)row);
-#endif
-  *reinterpret_cast<typename RowOf<T>::unaligned*>(to) = row;
-}
-inline void finish_streams() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
-
-template <class T, bool Stream>
 inline void transpose_block(const T* in, int64_t in_stride, T* out, int64_t out_stride) {
   constexpr int B = kBlock<T>;
   Row<T> r[B];
@@ -155,11 +138,7 @@ inline void transpose_block(const T* in, int64_t in_stride, T* out, int64_t out_
   LanesOf<T, B>::turn_groups(r);
   LanesOf<T, B>::template swap_groups<LanesOf<T, B>::L>(r);
 #pragma GCC unroll 16
-  for (int i = 0; i < B; ++i)
-    if (Stream)
-      stream_row<T>(out + i * out_stride, r[i]);
-    else
-      *reinterpret_cast<typename RowOf<T>::unaligned*>(out + i * out_stride) = r[i];
+  for (int i = 0; i < B; ++i) *reinterpret_cast<typename RowOf<T>::unaligned*>(out + i * out_stride) = r[i];
 }
 
 template <class T>
@@ -173,30 +152,80 @@ inline void transpose_scalar(const T* in, int64_t in_stride, T* out, int64_t out
   }
 }
 
-// The blocks of a transpose. Strips of one cache line of output, so that a line that has been fetched for writing is
-// finished before it can be evicted; rows are read in order.
-template <class T, bool Stream>
-void transpose_blocks(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
+// Strips of one cache line of output, so that a line that has been fetched for writing is finished before it can be
+// evicted; rows are read in order.
+template <class T>
+void transpose_strips(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
   constexpr int B = kBlock<T>;
   constexpr int kStrip = 64 / sizeof(T) < B ? B : 64 / sizeof(T);
   for (int64_t i0 = 0; i0 < rows; i0 += kStrip) {
-    const int64_t i1 = i0 + kStrip < rows ? i0 + kStrip : rows;
+    const int64_t i1 = least(i0 + kStrip, rows);
     for (int64_t j = 0; j < cols; j += B)
       for (int64_t i = i0; i < i1; i += B)
-        transpose_block<T, Stream>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+        transpose_block(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
   }
+}
+
+// Where strips do not do: rows whose distance is a multiple of 2 KB fall into the same few places of the first-level
+// cache, and what goes past the caches has to be whole lines. Blocks are turned into a tile, whose rows are then
+// written one by one. Past the caches a tile is one line of input wide, so that rows are read in order and few at a
+// time. (256 to 4096 rows and columns: 1.2 to 2.6 times as fast as strips, others 0.8 to 1.)
+template <class T>
+constexpr int kTileRows = 256 / static_cast<int>(sizeof(T));
+template <class T, bool Stream>
+constexpr int kTileColumns = Stream ? 64 / static_cast<int>(sizeof(T)) : 64;
+
+// Writes a row of a tile: whole blocks.
+template <class T, bool Stream>
+inline void write_run(T* to, const T* from, int64_t n) {
+  constexpr int B = kBlock<T>;
+  if (Stream)
+    stream_run(to, from, n);
+  else if (n == kTileRows<T>)
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows<T>; i += B)
+      *reinterpret_cast<typename RowOf<T>::unaligned*>(to + i) = *reinterpret_cast<const Row<T>*>(from + i);
+  else
+    copy_run(to, from, n);
+}
+
+// A tile of whole blocks. The same rows of the next one are fetched ahead if `more`.
+template <class T, bool Stream>
+inline void transpose_tile(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols,
+                           bool more) {
+  constexpr int B = kBlock<T>;
+  alignas(64) T tile[kTileRows<T> * kTileColumns<T, Stream>];
+  for (int64_t i = 0; i < rows; i += B) {
+    if (more)
+#pragma GCC unroll 16
+      for (int k = 0; k < B; ++k) __builtin_prefetch(in + (i + k) * in_stride + cols);
+    for (int64_t j = 0; j < cols; j += B)
+      transpose_block(in + i * in_stride + j, in_stride, tile + j * kTileRows<T> + i, kTileRows<T>);
+  }
+  for (int64_t j = 0; j < cols; ++j) write_run<T, Stream>(out + j * out_stride, tile + j * kTileRows<T>, rows);
+}
+
+template <class T, bool Stream>
+void transpose_tiles(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
+  constexpr int64_t kRows = kTileRows<T>, kColumns = kTileColumns<T, Stream>;
+  for (int64_t i = 0; i < rows; i += kRows)
+    for (int64_t j = 0; j < cols; j += kColumns)
+      transpose_tile<T, Stream>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride,
+                                least(rows - i, kRows), least(cols - j, kColumns), Stream && j + kColumns < cols);
 }
 
 // out[j·out_stride + i] = in[i·in_stride + j].
 template <class T>
 void transpose(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols, bool stream) {
-  constexpr int B = kBlock<T>;
+  constexpr int64_t B = kBlock<T>, kSame = 2048 / sizeof(T);
   const int64_t whole_rows = rows - rows % B, whole_cols = cols - cols % B;
   const auto place = reinterpret_cast<uintptr_t>(out) | static_cast<uintptr_t>(out_stride) * sizeof(T);
-  if (stream && place % sizeof(Row<T>) == 0)
-    transpose_blocks<T, true>(in, in_stride, out, out_stride, whole_rows, whole_cols);
+  if (stream && place % kLineBytes == 0)
+    transpose_tiles<T, true>(in, in_stride, out, out_stride, whole_rows, whole_cols);
+  else if (stream || in_stride % kSame == 0 || out_stride % kSame == 0)
+    transpose_tiles<T, false>(in, in_stride, out, out_stride, whole_rows, whole_cols);
   else
-    transpose_blocks<T, false>(in, in_stride, out, out_stride, whole_rows, whole_cols);
+    transpose_strips(in, in_stride, out, out_stride, whole_rows, whole_cols);
   if (whole_cols < cols)
     transpose_scalar(in + whole_cols, in_stride, out + whole_cols * out_stride, out_stride, whole_rows,
                      cols - whole_cols);

@@ -6,6 +6,7 @@
 #include "../args/ewise.h"
 
 #include "convert.h"
+#include "stream.h"
 #include "vmath.h"
 
 namespace minimx {
@@ -15,7 +16,6 @@ namespace {
 constexpr int64_t kTileBytes = 2048;  // a dozen of them fit the first-level cache
 constexpr int64_t kMaxDims = 32;
 constexpr int64_t kParallelWork = 1 << 17;           // in elements × operands and instructions: some 5 us
-constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 
 template <class T>
 constexpr int64_t kTile = kTileBytes / static_cast<int64_t>(sizeof(T));
@@ -219,25 +219,6 @@ void expand(const Input<T>& in, T* tile, int64_t first, int64_t n) {
   }
 }
 
-// Writes whole cache lines past the caches; both pointers are aligned to vectors, n is a multiple of a vector.
-inline void stream(char* to, const char* from, int64_t bytes) {
-#if defined(__AVX512F__)
-  for (int64_t i = 0; i < bytes; i += 64)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_load_si512(from + i));
-#elif defined(__AVX2__)
-  for (int64_t i = 0; i < bytes; i += 32)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
-                        _mm256_load_si256(reinterpret_cast<const __m256i*>(from + i)));
-#else
-  __builtin_memcpy(to, from, static_cast<size_t>(bytes));
-#endif
-}
-inline void finish_streams() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
-
 template <class T>
 struct Output {
   char* data;
@@ -329,7 +310,7 @@ void run_tiles(const Chain<T>& chain, int64_t begin, int64_t end) {
       const Output<T>& out = chain.outputs[o];
       char* to = out.data + first * out.type->bytes;
       if (out.streamed && n == kTile<T>)
-        stream(to, reinterpret_cast<const char*>(operand[out.operand].data), kTileBytes);
+        stream_lines(to, reinterpret_cast<const char*>(operand[out.operand].data), kTileBytes);
       else if (!out.direct)
         out.type->store(to, operand[out.operand].data, n);
     }

@@ -4,8 +4,7 @@
 // rows they go to, each task then looking at all indices. So sums are made in one order whatever the thread count.
 #include "../args/index.h"
 
-#include "move.h"
-#include "simd.h"
+#include "stream.h"
 
 namespace minimx {
 namespace MINIMX_LEVEL {
@@ -41,27 +40,6 @@ int64_t product(const Ints& dims) {
   int64_t n = 1;
   for (int64_t d = 0; d < dims.n; ++d) n *= dims[d];
   return n;
-}
-
-constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
-
-// A run of whole cache lines written past the caches; `to` is aligned to one.
-inline void stream_lines(char* to, const char* from, int64_t bytes) {
-#if defined(__AVX512F__)
-  for (int64_t i = 0; i < bytes; i += 64)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
-#elif defined(__AVX2__)
-  for (int64_t i = 0; i < bytes; i += 32)
-    _mm256_stream_si256(reinterpret_cast<__m256i*>(to + i),
-                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i)));
-#else
-  std::memcpy(to, from, static_cast<size_t>(bytes));
-#endif
-}
-inline void finish_streams() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
 }
 
 // out (outer, count, inner) from data (outer, rows, inner).

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kTaskElements = 1 << 13;  // work worth handing to a thread
 constexpr int kMaxTile = 512;               // columns
+constexpr int kAtOnce = 4;                  // vectors of a row that do not wait for each other
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -65,34 +66,79 @@ struct BlockSum {
   }
 };
 
-template <class T, bool Log>
-void softmax_row(const T* x, T* y, int64_t n, T scale) {
+// Exponentials of several vectors, with one look at whether any of them is far from zero.
+inline void exp_all(Vec<float> (&v)[kAtOnce]) {
+  Mask<float> near = (Mask<float>)(vabs(v[0]) <= kExpNear);
+  for (int k = 1; k < kAtOnce; ++k) near &= (Mask<float>)(vabs(v[k]) <= kExpNear);
+  if (any(~near))
+    for (int k = 0; k < kAtOnce; ++k) v[k] = exp_far(v[k]);
+  else
+    for (int k = 0; k < kAtOnce; ++k) v[k] = exp_near(v[k]);
+}
+inline void exp_all(Vec<double> (&v)[kAtOnce]) {
+  for (int k = 0; k < kAtOnce; ++k) v[k] = vexp(v[k]);
+}
+
+template <class T>
+inline T largest_of(const T* x, int64_t n, Vec<T> scale) {
   constexpr T lowest = -static_cast<T>(__builtin_inff());
-  const Vec<T> s = splat(scale);
   Vec<T> tops = splat(lowest);
   int64_t whole = 0;
-  if (n >= 4 * kLanes<T>) {  // four that do not wait for each other
-    Vec<T> some[4] = {tops, tops, tops, tops};
-    for (; whole + 4 * kLanes<T> <= n; whole += 4 * kLanes<T>)
+  if (n >= kAtOnce * kLanes<T>) {
+    Vec<T> some[kAtOnce];
+    for (int k = 0; k < kAtOnce; ++k) some[k] = tops;
+    for (; whole + kAtOnce * kLanes<T> <= n; whole += kAtOnce * kLanes<T>)
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) some[k] = vmax(load<T>(x + whole + k * kLanes<T>) * s, some[k]);
+      for (int k = 0; k < kAtOnce; ++k) some[k] = vmax(load<T>(x + whole + k * kLanes<T>) * scale, some[k]);
     tops = vmax(vmax(some[0], some[1]), vmax(some[2], some[3]));
   }
   each_vector<T>(n - whole, [&](int64_t i, int lanes) {
-    tops = vmax(tops, first_lanes<T>(read(x + whole + i, lanes) * s, lanes, lowest));
+    tops = vmax(tops, first_lanes<T>(read(x + whole + i, lanes) * scale, lanes, lowest));
   });
-  const T top = fold_lanes<T>(tops, [](T a, T b) { return a < b ? b : a; });
-  const Vec<T> t = splat(top);
+  return fold_lanes<T>(tops, [](T a, T b) { return a < b ? b : a; });
+}
+
+// Before the row `away` elements on: exponentials take long enough for memory to bring it, and the place of its results.
+template <class T>
+inline void fetch_ahead(const T* x, const T* y, int64_t away) {
+  for (int at = 0; at < kAtOnce * kLanes<T>; at += 64 / static_cast<int>(sizeof(T))) {
+    __builtin_prefetch(x + away + at);
+    __builtin_prefetch(y + away + at);
+  }
+}
+
+// The sum of exp(x scale - top), which are kept in y unless the result is to be logarithms.
+template <class T, bool Log>
+inline T sum_of_exponentials(const T* x, T* y, int64_t n, Vec<T> scale, Vec<T> top, int64_t next) {
   BlockSum<T> sum;
-  each_vector<T>(n, [&](int64_t i, int lanes) {
-    const Vec<T> e = vexp(read(x + i, lanes) * s - t);
-    if (!Log) write(y + i, e, lanes);
-    sum.add(first_lanes<T>(e, lanes, 0));
+  int64_t whole = 0;
+  for (; whole + kAtOnce * kLanes<T> <= n; whole += kAtOnce * kLanes<T>) {
+    fetch_ahead(x + whole, y + whole, next);
+    Vec<T> v[kAtOnce];
+#pragma GCC unroll 4
+    for (int k = 0; k < kAtOnce; ++k) v[k] = load<T>(x + whole + k * kLanes<T>) * scale - top;
+    exp_all(v);
+    if (!Log)
+#pragma GCC unroll 4
+      for (int k = 0; k < kAtOnce; ++k) store<T>(y + whole + k * kLanes<T>, v[k]);
+    sum.add((v[0] + v[1]) + (v[2] + v[3]));
+  }
+  each_vector<T>(n - whole, [&](int64_t i, int lanes) {
+    const Vec<T> v = vexp(read(x + whole + i, lanes) * scale - top);
+    if (!Log) write(y + whole + i, v, lanes);
+    sum.add(first_lanes<T>(v, lanes, 0));
   });
-  const T total = sum.result();
+  return sum.result();
+}
+
+// The next row is `next` elements away.
+template <class T, bool Log>
+void softmax_row(const T* x, T* y, int64_t n, T scale, int64_t next) {
+  const Vec<T> s = splat(scale), top = splat(largest_of(x, n, s));
+  const T total = sum_of_exponentials<T, Log>(x, y, n, s, top, next);
   const Vec<T> last = splat(Log ? vlog(splat(total))[0] : 1 / total);
   each_vector<T>(n, [&](int64_t i, int lanes) {
-    write(y + i, Log ? read(x + i, lanes) * s - t - last : read(y + i, lanes) * last, lanes);
+    write(y + i, Log ? read(x + i, lanes) * s - top - last : read(y + i, lanes) * last, lanes);
   });
 }
 
@@ -193,12 +239,16 @@ void softmax_columns(const SoftmaxArgs& a, const T* data, const int64_t* length,
   });
 }
 
-// Runs body(row) for rows of n elements.
+// Runs body(row, next) for rows of n elements; the row that comes next is `next` elements away, or none (0). A thread
+// takes rows that lie behind each other, so that it can fetch them ahead.
 template <class Body>
 void each_row(int64_t rows, int64_t n, const Context& context, const Body& body) {
-  const int64_t group = rows * n < 2 * kTaskElements ? rows : 1 + kTaskElements / (n + 1);
+  int64_t group = 1 + kTaskElements / (n + 1);
+  if (const int64_t share = rows / (16 * context.threads); group < share) group = share;
+  if (rows * n < 2 * kTaskElements) group = rows;
   parallel(context, (rows + group - 1) / group, [&](int64_t task, int) {
-    for (int64_t row = task * group; row < least((task + 1) * group, rows); ++row) body(row);
+    const int64_t end = least((task + 1) * group, rows);
+    for (int64_t row = task * group; row < end; ++row) body(row, row + 1 < end ? n : 0);
   });
 }
 
@@ -235,17 +285,17 @@ void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context)
   if (a.inner > 1) return softmax_columns<T, Log, false>(a, data, length, out, context);
   constexpr int64_t lanes = kLanes<T>;
   if (!length && a.n <= 2 * lanes && a.outer >= lanes) {
-    each_row((a.outer + lanes - 1) / lanes, a.n * lanes, context, [&](int64_t group) {
+    each_row((a.outer + lanes - 1) / lanes, a.n * lanes, context, [&](int64_t group, int64_t) {
       const int64_t at = group * lanes * a.n, rows = least(lanes, a.outer - group * lanes);
       softmax_short_rows<T, Log>(data + at, out + at, rows, a.n, static_cast<T>(a.scale));
     });
     return;
   }
-  each_row(a.outer, a.n, context, [&](int64_t row) {
+  each_row(a.outer, a.n, context, [&](int64_t row, int64_t next) {
     int64_t n = a.n;
     if (length) n = length[row] < 0 ? 0 : least(length[row], a.n);
     T* y = out + row * a.n;
-    if (n > 0) softmax_row<T, Log>(data + row * a.n, y, n, static_cast<T>(a.scale));
+    if (n > 0) softmax_row<T, Log>(data + row * a.n, y, n, static_cast<T>(a.scale), next);
     for (int64_t i = n; i < a.n; ++i) y[i] = 0;
   });
 }
@@ -265,7 +315,7 @@ void softmax_grad(const SoftmaxArgs& a, void* const* buffers, const Context& con
   const Vec<T> scale = splat(static_cast<T>(a.scale));
   if (a.outer * a.n * a.inner == 0) return;
   if (a.inner == 1) {
-    each_row(a.outer, a.n, context, [&](int64_t row) {
+    each_row(a.outer, a.n, context, [&](int64_t row, int64_t) {
       const T* dy = grad + row * a.n;
       const T* y = result + row * a.n;
       BlockSum<T> sum;
@@ -320,7 +370,7 @@ void softmax_output_grad(const SoftmaxOutputGradArgs& a, void* const* buffers, c
   auto headed = [&](Vec<T> d, int64_t k, int lanes) { return head ? d * read(head + k, lanes) : d; };
   if (a.inner == 1) {
     const Vec<T> f = splat(factor), base = splat(off);
-    each_row(a.outer, a.n, context, [&](int64_t row) {
+    each_row(a.outer, a.n, context, [&](int64_t row, int64_t) {
       const int64_t which = label[row], first = row * a.n;
       const bool skip = ignored(which);
       each_vector<T>(a.n, [&](int64_t i, int lanes) {
