@@ -158,6 +158,9 @@ inline T fold_short(const T* p, int64_t n) {
   return lane_fold<T, Op>(Op::join(s0, s1));
 }
 
+// A run this long is folded as four at a time: memory brings four streams of lines sooner than one.
+constexpr int64_t kLong = 1 << 12;
+
 // Folds runs of memory into one number.
 template <class T, class Op>
 class RowFold {
@@ -174,20 +177,16 @@ class RowFold {
       step(1);
       return;
     }
-    while (n >= 4 * lanes) {
-      const int64_t whole = n / (4 * lanes);
-      const int64_t steps = whole < kRadix - filled_ ? whole : kRadix - filled_;
-      Vec<T> s0 = sums_[0], s1 = sums_[1], s2 = sums_[2], s3 = sums_[3];
-      for (int64_t i = 0; i < steps; ++i, p += 4 * lanes) {
-        s0 = Op::join(s0, Op::map(load<T>(p)));
-        s1 = Op::join(s1, Op::map(load<T>(p + lanes)));
-        s2 = Op::join(s2, Op::map(load<T>(p + 2 * lanes)));
-        s3 = Op::join(s3, Op::map(load<T>(p + 3 * lanes)));
-      }
-      sums_[0] = s0, sums_[1] = s1, sums_[2] = s2, sums_[3] = s3;
-      n -= steps * 4 * lanes;
-      step(steps);
+    if (n >= kLong) {
+      const int64_t quarter = n / (4 * lanes) * lanes;
+      take(p, quarter / lanes, quarter, lanes);
+      p += 4 * quarter;
+      n -= 4 * quarter;
     }
+    const int64_t whole = n / (4 * lanes);
+    take(p, whole, lanes, 4 * lanes);
+    p += whole * 4 * lanes;
+    n -= whole * 4 * lanes;
     if (n == 0) return;
     int k = 0;
     for (; n >= lanes; n -= lanes, p += lanes, ++k) sums_[k] = Op::join(sums_[k], Op::map(load<T>(p)));
@@ -206,6 +205,23 @@ class RowFold {
   void clear() {
     for (int i = 0; i < 4; ++i) sums_[i] = splat<T>(Op::template start<T>);
     filled_ = 0;
+  }
+
+  // Steps of four vectors that are `apart`; the next four are `on` from them.
+  void take(const T* p, int64_t steps, int64_t apart, int64_t on) {
+    while (steps > 0) {
+      const int64_t some = steps < kRadix - filled_ ? steps : kRadix - filled_;
+      Vec<T> s0 = sums_[0], s1 = sums_[1], s2 = sums_[2], s3 = sums_[3];
+      for (int64_t i = 0; i < some; ++i, p += on) {
+        s0 = Op::join(s0, Op::map(load<T>(p)));
+        s1 = Op::join(s1, Op::map(load<T>(p + apart)));
+        s2 = Op::join(s2, Op::map(load<T>(p + 2 * apart)));
+        s3 = Op::join(s3, Op::map(load<T>(p + 3 * apart)));
+      }
+      sums_[0] = s0, sums_[1] = s1, sums_[2] = s2, sums_[3] = s3;
+      steps -= some;
+      step(some);
+    }
   }
 
   void step(int64_t steps) {
