@@ -36,6 +36,21 @@ def params_type(names: tuple[str, ...]) -> type:
     return namedtuple("Params", names)  # type: ignore[misc]
 
 
+class _ParamsOnDemand:
+    """`Params` of an operator's class until somebody asks for it: making all of them takes 30 ms of an import."""
+
+    def __get__(self, op: Op | None, cls: type[Op]) -> type:
+        cls.Params = made = params_type(tuple(cls.params))
+        return made
+
+
+@cache
+def own_params(cls: type) -> dict[str, Param]:
+    """The parameters that a class itself names."""
+    # `lower_` is the parameter lower, for `lower` is taken.
+    return {name.rstrip("_"): value for name, value in vars(cls).items() if isinstance(value, Param)}
+
+
 class Op:
     name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
@@ -62,14 +77,13 @@ class Op:
         super().__init_subclass__(**options)
         found: dict[str, Param] = {}
         for base in cls.__mro__:  # own parameters come before inherited ones
-            for name, value in vars(base).items():
-                if isinstance(value, Param):
-                    found.setdefault(name.rstrip("_"), value)  # `lower_` is the parameter lower, for `lower` is taken
+            for name, value in own_params(base).items():
+                found.setdefault(name, value)
         found = {n: found[n] for n in dict.fromkeys((*(n for n in cls.param_order if n in found), *found))}
         cls.params = found
         cls.has_reals = any(isinstance(param, (Float, Floats)) for param in found.values())
         if "Params" not in vars(cls):
-            cls.Params = params_type(tuple(found))
+            cls.Params = _ParamsOnDemand()
         if not abstract:
             if "name" not in vars(cls):
                 cls.name = cls.__name__
