@@ -2,17 +2,11 @@
 #pragma once
 #include "conv_last.h"
 #include "gemm_pack.h"
+#include "move.h"
 
 namespace minimx {
 namespace {
 
-template <class T>
-inline void copy_run(T* to, const T* from, int64_t n) {
-  constexpr int L = kLanes<T>;
-  int64_t i = 0;
-  for (; i + L <= n; i += L) store(to + i, load(from + i));
-  if (i < n) store_part(to + i, load_part(from + i, static_cast<int>(n - i)), static_cast<int>(n - i));
-}
 template <class T>
 inline void clear_run(T* to, int64_t n) {
   constexpr int L = kLanes<T>;

@@ -7,6 +7,7 @@
 #include "conv_last.h"
 #include "conv_last_pack.h"
 #include "epilogue.h"
+#include "stream.h"
 #include "winograd_tiles.h"
 
 namespace minimx {
@@ -30,8 +31,8 @@ constexpr int64_t kTogether = 4;
 // The weights of a forward sweep lie as window[filter][channel], those of a turned one as window[channel][filter]:
 // depth and width are the sweep's. They become [element][panel][term of tile_depth][lanes of the panel].
 template <class T, class Tiling>
-ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T* windows, T* to, int64_t panel_lo,
-                                int64_t panel_hi) {
+ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T* windows, T* to, bool streams,
+                                int64_t panel_lo, int64_t panel_hi) {
   constexpr int L = kLanes<T>, A = Tiling::A, R = Tiling::R;
   const Panels<T> panels(s.width);
   const int taps = kernel * kernel;
@@ -61,28 +62,28 @@ ONE_COPY void transform_weights(const Sweep& s, bool turned, int kernel, const T
                   for (int j = 0; j < A; ++j) store(made[i * A + j] + k * wide + v, row[j]);
                 });
           }
-        for (int e = 0; e < A * A; ++e) copy_run(panel + e * apart + (before + c) * wide, made[e], together * wide);
+        for (int e = 0; e < A * A; ++e) {
+          T* const element = panel + e * apart + (before + c) * wide;
+          if (streams)
+            stream_run(element, made[e], together * wide);
+          else
+            copy_run(element, made[e], together * wide);
+        }
       }
     });
   }
+  if (streams) finish_streams();
 }
 
 template <class T, class Tiling>
-void make_weights(const Sweep& s, bool turned, int64_t kernel, const T* windows, T* to, const Context& context) {
+void make_weights(const Sweep& s, bool turned, int64_t kernel, const T* windows, T* to, bool streams,
+                  const Context& context) {
   const Panels<T> panels(s.width);
   const bool small = s.terms() * s.width < kWorthATask / 16;
   const int64_t tasks = small ? 1 : lesser(panels.count, 4 * static_cast<int64_t>(context.threads));
   parallel(context, tasks, [&](int64_t task, int) {
-    transform_weights<T, Tiling>(s, turned, static_cast<int>(kernel), windows, to, begin_of(task, panels.count, tasks),
-                                 begin_of(task + 1, panels.count, tasks));
-  });
-}
-
-template <class T>
-void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
-  with_tiling(a, [&](auto tiling) {
-    make_weights<T, decltype(tiling)>(forward_sweep(a), false, a.kernel[1], static_cast<const T*>(buffers[0]),
-                                      static_cast<T*>(buffers[1]), context);
+    transform_weights<T, Tiling>(s, turned, static_cast<int>(kernel), windows, to, streams,
+                                 begin_of(task, panels.count, tasks), begin_of(task + 1, panels.count, tasks));
   });
 }
 
@@ -93,11 +94,27 @@ int64_t weights_size(const Sweep& s) {
 }
 
 template <class T>
+constexpr int64_t kStreamed = kStreamBytes / static_cast<int64_t>(sizeof(T));
+
+template <class T>
+void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Context& context) {
+  with_tiling(a, [&](auto tiling) {
+    const Sweep s = forward_sweep(a);
+    make_weights<T, decltype(tiling)>(s, false, a.kernel[1], static_cast<const T*>(buffers[0]),
+                                      static_cast<T*>(buffers[1]),
+                                      weights_size<T, decltype(tiling)>(s) >= kStreamed<T>, context);
+  });
+}
+
+template <class T>
 void conv_winograd_turned(const ConvLastArgs& a, void* const* buffers, const Context& context) {
   with_tiling(a, [&](auto tiling) {
     T* to = static_cast<T*>(buffers[1]);
+    int64_t all = 0;
+    each_class(a, a.filters, [&](const Sweep& s) { all += weights_size<T, decltype(tiling)>(s); });
     each_class(a, a.filters, [&](const Sweep& s) {
-      make_weights<T, decltype(tiling)>(s, true, a.kernel[1], static_cast<const T*>(buffers[0]), to, context);
+      make_weights<T, decltype(tiling)>(s, true, a.kernel[1], static_cast<const T*>(buffers[0]), to,
+                                        all >= kStreamed<T>, context);
       to += weights_size<T, decltype(tiling)>(s);
     });
   });
