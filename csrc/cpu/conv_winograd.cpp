@@ -101,8 +101,8 @@ void conv_winograd_weights(const ConvLastArgs& a, void* const* buffers, const Co
   with_tiling(a, [&](auto tiling) {
     const Sweep s = forward_sweep(a);
     make_weights<T, decltype(tiling)>(s, false, a.kernel[1], static_cast<const T*>(buffers[0]),
-                                      static_cast<T*>(buffers[1]),
-                                      weights_size<T, decltype(tiling)>(s) >= kStreamed<T>, context);
+                                      static_cast<T*>(buffers[1]), weights_size<T, decltype(tiling)>(s) >= kStreamed<T>,
+                                      context);
   });
 }
 

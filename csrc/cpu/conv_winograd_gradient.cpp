@@ -52,23 +52,30 @@ ONE_COPY void transform_slope(const Sweep& s, const Panels<T>& panels, const Til
   });
 }
 
-// sums[channel][filter] (+)= Σ_t x[t][channel] * dy[t][filter], for panels p0..p1-1 of the filters.
+// Where sums are: those of a filter lie together, and so far apart are channels, phases and elements.
 template <class T>
-void multiply(const Sweep& s, const T* x, int64_t pixel, const T* dy, int64_t count, T* sums, int64_t pitch, int64_t p0,
-              int64_t p1, bool add) {
+struct Sums {
+  T* at;
+  int64_t channel, phase, element;
+};
+
+// sums[channel][filter] (+)= Σ_t x[t][channel] * dy[t][filter], for `channels` of them and panels p0..p1-1 of the
+// filters, of which `sums` has the first one first.
+template <class T>
+void multiply(const Panels<T>& panels, const T* x, int64_t pixel, int64_t channels, const T* dy, int64_t count, T* sums,
+              int64_t pitch, int64_t p0, int64_t p1, bool add) {
   constexpr int L = kLanes<T>;
-  const Panels<T> panels(s.width);
-  const int64_t depth = tile_depth(s), strips = ceil_div(count, kStrip), bands = ceil_div(depth, kPixels);
+  const int64_t strips = ceil_div(count, kStrip), bands = ceil_div(channels, kPixels);
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t t0 = begin_of(strip, count, strips);
     const Pixels run{0, 0, begin_of(strip + 1, count, strips) - t0};
     for (int64_t b = 0; b < bands; ++b) {
-      const int64_t c0 = begin_of(b, depth, bands), rows = begin_of(b + 1, depth, bands) - c0;
+      const int64_t c0 = begin_of(b, channels, bands), rows = begin_of(b + 1, channels, bands) - c0;
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t v0 = panels.begin(p), vectors = panels.begin(p + 1) - v0;
-        kSumTiles<T>.at[vectors - 1][rows - 1](x + t0 * pixel + c0, pixel, &run, 1,
-                                               dy + v0 * L * count + t0 * vectors * L, sums + c0 * pitch + v0 * L,
-                                               pitch, add || strip > 0);
+        kSumTiles<T>.at[vectors - 1][rows - 1](
+            x + t0 * pixel + c0, pixel, &run, 1, dy + v0 * L * count + t0 * vectors * L,
+            sums + c0 * pitch + (v0 - panels.begin(p0)) * L, pitch, add || strip > 0);
       }
     }
   }
@@ -93,24 +100,26 @@ void deliver(const T* columns, int64_t count, int64_t filters, T* to, int64_t pi
   }
 }
 
-// Transforms the sums of filters lo..hi-1 back to dw[filter][channel][tap]. Squares of channels by filters go through
-// `taps`, as many filters at a time as a line of sums has, so that no line is read twice.
+// Transforms the sums of channels c0..c1-1 and filters lo..hi-1 back to dw[filter][channel][tap]; `sums` has these
+// alone. Squares of channels by filters go through `taps`, as many filters at a time as a line of sums has, so that no
+// line is read twice.
 template <class T, class Tiling>
-ONE_COPY void transform_sums(const Sweep& s, const T* sums, int64_t pitch, int64_t apart, T* dw, int64_t lo,
+ONE_COPY void transform_sums(const Sweep& s, const Sums<T> sums, T* dw, int64_t c0, int64_t c1, int64_t lo,
                              int64_t hi) {
   constexpr int L = kLanes<T>, A = Tiling::A, R = Tiling::R, V = kLine<T> / L;
   const int64_t window = s.row.taps * s.column.taps;
   T taps[V][kMostTaps * L * L];
   for (int64_t f = lo; f < hi; f += V * L)
-    for (int64_t c = 0; c < s.depth; c += L) {
-      const int64_t channels = lesser(L, s.depth - c), terms = window * channels;
+    for (int64_t c = c0; c < c1; c += L) {
+      const int64_t channels = lesser(L, c1 - c), terms = window * channels;
       each_phase(s, [&](int64_t row_phase, int64_t column_phase, int64_t before) {
         for (int64_t k = 0; k < channels; ++k)
           for (int v = 0; v < V; ++v) {
-            const T* const from = sums + (before + c + k) * pitch + f + v * L;
+            const T* const from =
+                sums.at + before / s.depth * sums.phase + (c - c0 + k) * sums.channel + f - lo + v * L;
             T* const to = taps[v] + (k * window + row_phase * s.column.taps + column_phase) * L;
             both_ways<T, typename Winograd<T, Tiling::M, R>::Gradient>(
-                [&](int i, int j) { return load(from + (i * A + j) * apart); },
+                [&](int i, int j) { return load(from + (i * A + j) * sums.element); },
                 [&](int i, const Vec<T>(&row)[R]) {
 #pragma GCC unroll 8
                   for (int j = 0; j < R; ++j)
@@ -121,6 +130,43 @@ ONE_COPY void transform_sums(const Sweep& s, const T* sums, int64_t pitch, int64
       for (int v = 0; v < V; ++v)
         deliver(taps[v], terms, lesser(L, hi - f - v * L), dw + ((f + v * L) * s.depth + c) * window, s.depth * window);
     }
+}
+
+// What all tiles of both operands have become.
+template <class T>
+struct Transformed {
+  const T *x, *dy;
+  int64_t x_element, dy_element, pixel, count;
+};
+
+// More sums than a cache takes: those of some channels and one panel of filters at a time, which are transformed back
+// at once.
+constexpr int64_t kBlockChannels = 16;
+template <class T, class Tiling>
+void block_by_block(const Sweep& s, const Transformed<T>& terms, T* room, T* dw, bool alone, const Context& context) {
+  constexpr int64_t line = kLine<T>, elements = Tiling::A * Tiling::A, L = kLanes<T>;
+  const Panels<T> panels(s.width);
+  const int64_t phases = tile_depth(s) / s.depth, blocks = ceil_div(s.depth, kBlockChannels);
+  const int64_t pitch = ceil_div(kVectors * L, line) * line;
+  const Sums<T> shape{nullptr, pitch, kBlockChannels * pitch, phases * kBlockChannels * pitch + line};
+  const int64_t parts = alone ? 1 : lesser(panels.count, ceil_div(4 * static_cast<int64_t>(context.threads), blocks));
+  parallel(context, alone ? 1 : blocks * parts, [&](int64_t task, int thread) {
+    Sums<T> sums = shape;
+    sums.at = room + thread * elements * shape.element;
+    for (int64_t unit = alone ? 0 : task; unit < (alone ? blocks * parts : task + 1); ++unit) {
+      const int64_t b = unit / parts, part = unit % parts;
+      const int64_t c0 = b * kBlockChannels, channels = lesser(kBlockChannels, s.depth - c0);
+      for (int64_t p = begin_of(part, panels.count, parts); p < begin_of(part + 1, panels.count, parts); ++p) {
+        for (int64_t e = 0; e < elements; ++e)
+          for (int64_t phase = 0; phase < phases; ++phase)
+            multiply(panels, terms.x + e * terms.x_element + phase * s.depth + c0, terms.pixel, channels,
+                     terms.dy + e * terms.dy_element, terms.count, sums.at + e * sums.element + phase * sums.phase,
+                     pitch, p, p + 1, false);
+        transform_sums<T, Tiling>(s, sums, dw, c0, c0 + channels, panels.begin(p) * L,
+                                  lesser(s.width, panels.begin(p + 1) * L));
+      }
+    }
+  });
 }
 
 template <class T, class Tiling>
@@ -137,11 +183,13 @@ void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& contex
   const Grid grid{ceil_div(s.row.out, M), ceil_div(s.column.out, M)};
   const int64_t depth = tile_depth(s), pixel = (ceil_div(depth, line) | 1) * line, pitch = ceil_div(s.width, 16) * 16;
   const int64_t total = s.images * grid.size(), one = depth * pitch + line;
-  // Chunks do not depend on the number of threads, and so neither does the result.
+  // Chunks do not depend on the number of threads, and so neither does the result. Without room for all sums there is
+  // some for all tiles.
   const int64_t room = a.scratch / elements - one - line;
-  const int64_t chunks = ceil_div(total, greater(1, room / (pixel + pitch)));
+  const bool blocks = room < pixel + pitch;
+  const int64_t chunks = blocks ? 1 : ceil_div(total, room / (pixel + pitch));
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
-  T *const terms = sums + elements * one, *const slopes = terms + elements * apart;
+  T *const terms = blocks ? sums : sums + elements * one, *const slopes = terms + elements * apart;
   const int64_t work = total * elements * depth * pitch, workers = 4 * static_cast<int64_t>(context.threads);
   const bool alone = context.threads == 1 || work < 2 * kWorthATask;
   const int64_t parts = lesser(panels.count, ceil_div(workers, elements));
@@ -156,17 +204,22 @@ void by_tiles(const ConvLastArgs& a, void* const* buffers, const Context& contex
         transform_slope<T, Tiling>(s, panels, walk.tile, dy, slopes, longest * pitch, t, count);
       }
     });
+    if (blocks)
+      return block_by_block<T, Tiling>(s, {terms, slopes, apart, longest * pitch, pixel, total},
+                                       slopes + elements * longest * pitch, dw, alone, context);
     parallel(context, alone ? 1 : elements * parts, [&](int64_t task, int) {
       for (int64_t unit = alone ? 0 : task; unit < (alone ? elements * parts : task + 1); ++unit) {
         const int64_t e = unit / parts, part = unit % parts;
-        multiply(s, terms + e * apart, pixel, slopes + e * longest * pitch, count, sums + e * one, pitch,
-                 begin_of(part, panels.count, parts), begin_of(part + 1, panels.count, parts), chunk > 0);
+        const int64_t p0 = begin_of(part, panels.count, parts), p1 = begin_of(part + 1, panels.count, parts);
+        multiply(panels, terms + e * apart, pixel, depth, slopes + e * longest * pitch, count,
+                 sums + e * one + panels.begin(p0) * kLanes<T>, pitch, p0, p1, chunk > 0);
       }
     });
   }
   const int64_t lines = ceil_div(s.width, line), pieces = alone ? 1 : lesser(lines, workers);
   parallel(context, pieces, [&](int64_t task, int) {
-    transform_sums<T, Tiling>(s, sums, pitch, one, dw, begin_of(task, lines, pieces) * line,
+    const int64_t lo = begin_of(task, lines, pieces) * line;
+    transform_sums<T, Tiling>(s, {sums + lo, pitch, s.depth * pitch, one}, dw, 0, s.depth, lo,
                               lesser(s.width, begin_of(task + 1, lines, pieces) * line));
   });
 }

@@ -10,7 +10,7 @@ namespace minimx {
 namespace MINIMX_LEVEL {
 namespace {
 
-constexpr int kMaxDims = 34;                         // 32 and two of length one, so that there is always an inner pair
+constexpr int kMaxDims = 34;  // 32 and two of length one, so that there is always an inner pair
 
 struct Dim {
   int64_t size, in, out;

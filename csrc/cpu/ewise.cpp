@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kTileBytes = 2048;  // a dozen of them fit the first-level cache
 constexpr int64_t kMaxDims = 32;
-constexpr int64_t kParallelWork = 1 << 17;           // in elements × operands and instructions: some 5 us
+constexpr int64_t kParallelWork = 1 << 17;  // in elements × operands and instructions: some 5 us
 
 template <class T>
 constexpr int64_t kTile = kTileBytes / static_cast<int64_t>(sizeof(T));

@@ -98,7 +98,8 @@ inline T largest_of(const T* x, int64_t n, Vec<T> scale) {
   return fold_lanes<T>(tops, [](T a, T b) { return a < b ? b : a; });
 }
 
-// Before the row `away` elements on: exponentials take long enough for memory to bring it, and the place of its results.
+// Before the row `away` elements on: exponentials take long enough for memory to bring it, and the place of its
+// results.
 template <class T>
 inline void fetch_ahead(const T* x, const T* y, int64_t away) {
   for (int at = 0; at < kAtOnce * kLanes<T>; at += 64 / static_cast<int>(sizeof(T))) {

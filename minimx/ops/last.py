@@ -17,10 +17,10 @@ from .linear import EXACT, emit_gemm
 
 # Elements of input that a thread works on at once: a quarter of a large second-level cache.
 BOX = 128 * 1024
-# As in csrc/cpu/conv_last.cpp.
+# As in csrc/cpu/conv_last.cpp and conv_winograd_gradient.cpp.
 STRIP, FILTERS_AT_ONCE = 256, 512
 PARTS, SUMS_OF_A_PART, MANY_PIXELS = 8, 1 << 17, 4096
-WIDE = 16
+WIDE = BLOCK_CHANNELS = 16
 # Numbers that transformed tiles of a weight gradient may take: a quarter of a third-level cache.
 TILES = 2 * 1024 * 1024
 # Transformed weights that take a good part of a third-level cache.
@@ -111,6 +111,12 @@ def winograd_sums_scratch(elements: int, depth: int, width: int, tiles: int) -> 
     """Numbers for a weight gradient in Winograd's way: sums, and what `tiles` tiles of both operands become."""
     at_once = max(1, min(tiles, TILES // (elements * (depth + width))))
     return elements * (up(width, WIDE) * depth + 32 + at_once * (depth + 2 * WIDE + up(width, WIDE)))
+
+
+def winograd_blocks_scratch(threads: int, way: Tiling, depth: int, width: int, tiles: int) -> int:
+    """The same with a block of sums for every thread and all tiles at once."""
+    block = way.phases * BLOCK_CHANNELS * 2 * WIDE + 32
+    return way.elements * (32 + tiles * (depth + 2 * WIDE + up(width, WIDE)) + threads * block)
 
 
 def winograd_scratch(threads: int, elements: int, depth: int, width: int) -> int:
@@ -239,7 +245,12 @@ class ConvLastWeightGradient(_Convolving, abstract=True):
         if p.tile:
             tiles = grad.shape[0] * -(-grad.shape[1] // p.tile) * -(-grad.shape[2] // p.tile)
             way = tiling(p, p.tile)
-            elements = winograd_sums_scratch(way.elements, way.phases * data.shape[3], grad.shape[3], tiles)
+            depth, filters = way.phases * data.shape[3], grad.shape[3]
+            # Sums that are more than a cache takes, and more than all tiles, are made block by block.
+            if way.elements * depth * filters > MANY_WEIGHTS and 2 * tiles * (depth + filters) < depth * filters:
+                elements = winograd_blocks_scratch(emit.threads, way, depth, filters, tiles)
+            else:
+                elements = winograd_sums_scratch(way.elements, depth, filters, tiles)
         else:
             pixels = max(STRIP, grad.shape[2])
             per_thread = up(pixels * (min(width, FILTERS_AT_ONCE) + min(terms, 256) + 3 * WIDE) + 512)

@@ -270,9 +270,15 @@ def by_winograd(r, tile, dtype, operands, weights, backward, workers, tiles, act
     return to_first(out)
 
 
-def sums_by_winograd(r, tile, x, dy, tiles):
+def sums_by_winograd(r, tile, x, dy, tiles, workers=0):
+    """With a scratch for all sums and so many tiles, or for blocks of sums of so many workers and all tiles."""
     each, depth, _ = way_of(r, tile)
-    elements = last.winograd_sums_scratch(each, depth, r.filters, tiles)
+    if workers:
+        way = last.Tiling(tile, r.kernel[0] // r.stride[0], r.stride[0] ** 2)
+        tiles = r.batch * -(-r.out[0] // tile) * -(-r.out[1] // tile)
+        elements = last.winograd_blocks_scratch(workers, way, depth, r.filters, tiles)
+    else:
+        elements = last.winograd_sums_scratch(each, depth, r.filters, tiles)
     out, scratch = np.full(r.w_shape, np.nan, x.dtype), np.full(elements + 4096, np.nan, x.dtype)
     kernel = f"conv_winograd_weight_gradient.{x.dtype}"
     _core.run_kernel(kernel, args(r, elements, tile=tile), [to_last(x), to_last(dy), out, scratch])
@@ -284,27 +290,30 @@ def sums_by_winograd(r, tile, x, dy, tiles):
 LOSES = {2: 1, 4: 16}
 
 
-@pytest.mark.parametrize("tiles", [1, 200], ids=["a tile at a time", "many tiles"])
+@pytest.mark.parametrize("tiles", [1, 200, 0], ids=["a tile at a time", "many tiles", "blocks of sums"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case, tile", WAYS, ids=str)
 def test_winograd_weight_gradient(case, dtype, tile, tiles, threads, rng):  # noqa: F811
     r = Reference(case)
     x, dy = (rng.standard_normal(s).astype(dtype) for s in (r.x_shape, r.y_shape))
     terms = np.prod(r.y_shape[2:]) * r.batch * LOSES[tile]
-    check(sums_by_winograd(r, tile, x, dy, tiles), r.weight_gradient(x, dy), terms)
+    sums = sums_by_winograd(r, tile, x, dy, tiles, workers=0 if tiles else threads)
+    check(sums, r.weight_gradient(x, dy), terms)
 
 
 @pytest.mark.parametrize("window, tile", [(WINDOW, 2), (WINDOW, 4), (STEP, 4)], ids=str)
 def test_winograd_weight_gradient_on_any_number_of_threads(window, tile, rng):  # noqa: F811
-    r = Reference((3, 40, 100, 1, (14, 14), *window, (1, 1)))
+    r = Reference((1, 140, 100, 1, (14, 14), *window, (1, 1)))  # whose sums need more room than blocks of them
     x, dy = (rng.standard_normal(s).astype(np.float32) for s in (r.x_shape, r.y_shape))
-    before, results = _core.thread_count(), []
+    before, at_once, cut = _core.thread_count(), [], []
     for count in (1, 2, 3):
         _core.set_thread_count(count)
-        results.append(sums_by_winograd(r, tile, x, dy, 50))
+        at_once += [sums_by_winograd(r, tile, x, dy, 100), sums_by_winograd(r, tile, x, dy, 0, workers=count)]
+        cut.append(sums_by_winograd(r, tile, x, dy, 5))
     _core.set_thread_count(before)
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
+    for results in (at_once, cut):
+        for other in results[1:]:
+            np.testing.assert_array_equal(results[0], other)
 
 
 @pytest.mark.parametrize("tiles", [1, 30], ids=["a tile at a time", "many tiles"])
