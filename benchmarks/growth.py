@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +77,30 @@ def memory(folder: Path, options) -> list[Result]:
 
 
 def threads(folder: Path, options) -> list[Result]:
-    """What a second thread brings."""
+    """What a second thread brings, and what the machine has to give: what two processes of one thread each, which share
+    nothing, do at the same time. All take turns."""
     results = []
     for name, mode, batch in (("lenet", "train", 100), ("resnet18", "infer", 1), ("resnet18", "train", 4)):
         entry = networks.row(folder, name, mode, batch)
-        speeds = {}
-        for count in (1, 2):
-            worker = harness.Worker("minimx", entry.work, {"MINIMX_NUM_THREADS": str(count)})
+        alone, twin = (harness.Worker("minimx", entry.work, {"MINIMX_NUM_THREADS": "1"}) for _ in range(2))
+        both = harness.Worker("minimx", entry.work, {"MINIMX_NUM_THREADS": "2"})
+        for worker in (alone, twin, both):
             worker(1)
-            steps = max(1, round(options.seconds / worker(1)))
-            speeds[count] = steps / min(worker(steps) for _ in range(options.rounds)) * batch
+        steps = max(1, round(options.seconds / alone(1)))
+        rates: dict[str, list[float]] = {"one": [], "two": [], "processes": []}
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(options.rounds):
+                rates["one"].append(steps / alone(steps) * batch)
+                rates["two"].append(steps / both(steps) * batch)
+                rates["processes"].append(sum(steps / t for t in pool.map(lambda w: w(steps), (alone, twin))) * batch)
+        for worker in (alone, twin, both):
             worker.close()
-        gain = speeds[2] / speeds[1]
-        results.append(told(f"threads 1 -> 2, {entry.name}", one=speeds[1], two=speeds[2], gain=gain, unit=entry.unit))
+        gain, given = (
+            statistics.median(n / one for n, one in zip(rates[who], rates["one"], strict=True))
+            for who in ("two", "processes")
+        )
+        middle = {who: statistics.median(found) for who, found in rates.items()}
+        results.append(told(f"threads 1 -> 2, {entry.name}", **middle, gain=gain, given=given, unit=entry.unit))
     return results
 
 

@@ -53,14 +53,16 @@ inline void relax() {
 
 constexpr int kSpins = 2000;  // about 30 us: longer than the gap between two calls of a step, shorter than a time slice
 
-// Workers wait for a job (spinning first, then asleep) and draw its tasks from one counter.
+// Workers wait for a job (spinning first, then asleep) and draw its tasks. They are dealt out in hands of neighbours,
+// one for each thread or for several of them: a thread draws from its own first, where it meets what it left in its
+// caches in the call before, and then from the others'.
 //
 // Nobody waits for a worker that has not begun: when the caller has drawn the last task it closes the job, and only
 // those that entered before must come out. So a call never costs more than doing it alone, however busy the other cores
 // are.
 class Pool {
  public:
-  explicit Pool(int threads) {
+  explicit Pool(int threads) : hands_(threads < kMostHands ? threads : kMostHands) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     for (auto& worker : workers_) worker.detach();
   }
@@ -74,8 +76,7 @@ class Pool {
     inside_ = true;
     task_ = task;
     state_ = state;
-    tasks_ = tasks;
-    next_.value.store(0, std::memory_order_relaxed);
+    deal(tasks);
     open();
     draw(0);
     job_.value.fetch_and(~kOpen, std::memory_order_acq_rel);
@@ -103,11 +104,24 @@ class Pool {
     }
   }
 
+  // At the end of a call a thread looks into every hand.
+  static constexpr int kMostHands = 8;
+
+  void deal(int64_t tasks) {
+    for (int k = 0; k < hands_; ++k) {
+      next_[k].value.store(tasks * k / hands_, std::memory_order_relaxed);
+      ends_[k] = tasks * (k + 1) / hands_;
+    }
+  }
+
   void draw(int thread) {
-    for (;;) {
-      const int64_t i = next_.value.fetch_add(1, std::memory_order_relaxed);
-      if (i >= tasks_) return;
-      task_(state_, i, thread);
+    for (int k = 0; k < hands_; ++k) {
+      const int hand = (thread + k) % hands_;
+      for (;;) {
+        const int64_t i = next_[hand].value.fetch_add(1, std::memory_order_relaxed);
+        if (i >= ends_[hand]) break;
+        task_(state_, i, thread);
+      }
     }
   }
 
@@ -141,8 +155,9 @@ class Pool {
   std::condition_variable wake_;
   Task task_ = nullptr;
   void* state_ = nullptr;
-  int64_t tasks_ = 0;
-  Line job_, next_, sleepers_;
+  int hands_;
+  int64_t ends_[kMostHands] = {};
+  Line job_, sleepers_, next_[kMostHands];
 };
 thread_local bool Pool::inside_ = false;
 

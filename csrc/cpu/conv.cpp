@@ -30,7 +30,7 @@ int64_t products(const ConvArgs& a) {
 constexpr int64_t kWorthATask = 1 << 18;
 
 int64_t tasks_for(const Context& context, int64_t units, int64_t work) {
-  const int64_t most = lesser(8 * static_cast<int64_t>(context.threads), greater(1, work / kWorthATask));
+  const int64_t most = lesser(most_tasks(context), greater(1, work / kWorthATask));
   return context.threads == 1 ? 1 : lesser(units, most);
 }
 

@@ -116,7 +116,7 @@ void each_panel(const Sweep& s, int64_t work, E* scratch, int64_t scratch_size, 
   const int64_t run_elements = ceil_div(2 * Terms(s).runs, 64) * 64;
   const SweepCut cut = cut_of<E>(s, per_thread, alone ? 1 : context.threads);
   const int64_t units = s.images * cut.boxes * cut.parts;
-  const int64_t tasks = alone ? 1 : lesser(units, 8 * static_cast<int64_t>(context.threads));
+  const int64_t tasks = alone ? 1 : lesser(units, most_tasks(context));
   parallel(context, tasks, [&](int64_t task, int thread) {
     Run* const runs = reinterpret_cast<Run*>(scratch + thread * per_thread);
     E* const copy = scratch + thread * per_thread + run_elements;

@@ -219,7 +219,7 @@ void winograd(const Sweep& s, const T* x, const T* weights, const Delivery<T>& d
   const int64_t enough = greater(ceil_div(total, most), few ? 1 : lesser(workers, ceil_div(total, 2 * kPixels)));
   const int64_t chunks = lesser(total, enough > 1 ? ceil_div(enough, workers) * workers : 1);
   const int64_t parts = chunks > 1 ? 1 : lesser(panels.count, workers);
-  const int64_t units = chunks * parts, tasks = alone ? 1 : lesser(units, 8 * workers);
+  const int64_t units = chunks * parts, tasks = alone ? 1 : lesser(units, most_tasks(context));
   const int64_t longest = ceil_div(total, chunks), apart = longest * pixel + line;
   parallel(context, tasks, [&](int64_t task, int thread) {
     T* const transformed = scratch + thread * per_thread;

@@ -2,8 +2,14 @@
 #pragma once
 #include <cstdint>
 
+#include "../kernel.h"
+
 namespace minimx {
 namespace {
+
+// As many tasks as a call may usefully have: cores that others use, too, are unequally fast, and a thread that is done
+// early takes over tasks of another.
+inline int64_t most_tasks(const Context& context) { return 24 * static_cast<int64_t>(context.threads); }
 
 constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }

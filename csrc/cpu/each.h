@@ -5,7 +5,7 @@
 #pragma once
 #include <math.h>
 
-#include "../kernel.h"
+#include "cuts.h"
 
 #define ANYWHERE
 
@@ -21,7 +21,7 @@ inline T* operand(void* const* buffers, int i, const Context&) {
 
 // How many pieces `count` items, each of about `cost` operations, are cut into.
 inline int64_t pieces_of(const Context& context, int64_t count, int64_t cost) {
-  const int64_t work = count * cost / 32768 + 1, most = 8 * static_cast<int64_t>(context.threads);
+  const int64_t work = count * cost / 32768 + 1, most = most_tasks(context);
   const int64_t wanted = work < most ? work : most;
   return context.threads == 1 || count == 0 ? 1 : wanted < count ? wanted : count;
 }

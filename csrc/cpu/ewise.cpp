@@ -6,6 +6,7 @@
 #include "../args/ewise.h"
 
 #include "convert.h"
+#include "cuts.h"
 #include "stream.h"
 #include "vmath.h"
 
@@ -372,7 +373,7 @@ void ewise(const EwiseArgs& a, void* const* buffers, const Context& context) {
     int64_t cost = a.inputs + a.out_types.n;
     for (int64_t k = 0; k < a.code.n; k += kCodeWidth) cost += kCost[a.code[k]];
     const int64_t worthwhile = elements * cost / (kParallelWork / 2);
-    const int64_t wanted = worthwhile < 8 * context.threads ? worthwhile : 8 * context.threads;
+    const int64_t wanted = lesser(worthwhile, most_tasks(context));
     tasks = wanted < 2 ? 1 : (wanted < tiles ? wanted : tiles);
   }
   if (tasks == 1) {

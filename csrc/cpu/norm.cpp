@@ -16,7 +16,7 @@ namespace {
 
 template <class Body>
 void each_channel(const BatchNormArgs& a, const Context& context, const Body& body) {
-  const int64_t work = a.outer * a.channels * a.inner / 16384, most = 8 * static_cast<int64_t>(context.threads);
+  const int64_t work = a.outer * a.channels * a.inner / 16384, most = most_tasks(context);
   const int64_t wanted = lesser(a.channels, lesser(work, most)),
                 tasks = context.threads == 1 || wanted < 1 ? 1 : wanted;
   parallel(context, tasks,

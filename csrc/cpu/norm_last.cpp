@@ -32,7 +32,7 @@ struct Scratch {
 // Calls body(lo, hi) for pieces of 0..n-1.
 template <class Body>
 void in_pieces(const Context& context, int64_t n, int64_t work, const Body& body) {
-  const int64_t wanted = lesser(n, lesser(work / kWorthATask, 8 * static_cast<int64_t>(context.threads)));
+  const int64_t wanted = lesser(n, lesser(work / kWorthATask, most_tasks(context)));
   const int64_t tasks = context.threads == 1 || wanted < 1 ? 1 : wanted;
   parallel(context, tasks, [&](int64_t task, int) { body(begin_of(task, n, tasks), begin_of(task + 1, n, tasks)); });
 }

@@ -274,7 +274,7 @@ void max_two_by_two_backward(const PoolArgs& a, const T* dy, const T* x, T* dx) 
 // Planes are independent of each other; `cost` is the work of one, in steps of about a nanosecond.
 template <class Body>
 void each_plane(const PoolArgs& a, const Context& context, int64_t cost, const Body& body) {
-  const int64_t work = a.planes * cost / 32768, most = 8 * static_cast<int64_t>(context.threads);
+  const int64_t work = a.planes * cost / 32768, most = most_tasks(context);
   const int64_t tasks = context.threads == 1 ? 1 : greater(1, lesser(a.planes, lesser(work, most)));
   parallel(context, tasks, [&](int64_t task, int) {
     for (int64_t p = a.planes * task / tasks; p < a.planes * (task + 1) / tasks; ++p) body(p);

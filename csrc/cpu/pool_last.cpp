@@ -104,7 +104,7 @@ void pool_last_forward(const PoolLastArgs& a, void* const* buffers, const Contex
   S* const y = static_cast<S*>(buffers[1]);
   if (a.batch * a.channels == 0) return;
   const int64_t rows = a.batch * a.out[0], apart = a.in[1] * a.channels;
-  const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
+  const int64_t wanted = lesser(work_of(a) / kWorthATask, most_tasks(context));
   // A global pool has few rows: its channels are dealt out, too.
   const int64_t parts = rows >= wanted ? 1 : lesser(wanted, (a.channels + 63) / 64);
   const int64_t units = rows * parts, tasks = greater(1, lesser(units, wanted));
@@ -173,7 +173,7 @@ void pool_last_backward(const PoolLastArgs& a, void* const* buffers, const Conte
   if (a.batch * a.channels == 0) return;
   const int64_t apart = a.in[1] * a.channels, image = a.in[0] * apart;
   // Windows share pixels, but neither images nor channels.
-  const int64_t wanted = lesser(work_of(a) / kWorthATask, 8 * static_cast<int64_t>(context.threads));
+  const int64_t wanted = lesser(work_of(a) / kWorthATask, most_tasks(context));
   const int64_t blocks = (a.channels + 15) / 16, parts = greater(1, lesser(blocks, (wanted + a.batch - 1) / a.batch));
   const int64_t units = a.batch * parts, tasks = greater(1, lesser(units, wanted));
   parallel(context, tasks, [&](int64_t task, int) {

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "cuts.h"
 #include "moments.h"
 
 namespace minimx {
@@ -16,7 +17,7 @@ namespace {
 // Runs body(first, last) over the rows, as many at once as make a call on another thread worth it.
 template <class Body>
 void each_rows(const RowNormArgs& a, const Context& context, const Body& body) {
-  const int64_t work = a.rows * a.n / 8192, most = 8 * static_cast<int64_t>(context.threads);
+  const int64_t work = a.rows * a.n / 8192, most = most_tasks(context);
   int64_t tasks = work < most ? work : most;
   tasks = context.threads == 1 || tasks < 1 ? 1 : tasks < a.rows ? tasks : a.rows;
   parallel(context, tasks, [&](int64_t task, int) { body(a.rows * task / tasks, a.rows * (task + 1) / tasks); });
