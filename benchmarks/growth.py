@@ -92,7 +92,8 @@ def threads(folder: Path, options) -> list[Result]:
             for _ in range(options.rounds):
                 rates["one"].append(steps / alone(steps) * batch)
                 rates["two"].append(steps / both(steps) * batch)
-                rates["processes"].append(sum(steps / t for t in pool.map(lambda w: w(steps), (alone, twin))) * batch)
+                twins = [pool.submit(worker, steps) for worker in (alone, twin)]
+                rates["processes"].append(sum(steps / turn.result() for turn in twins) * batch)
         for worker in (alone, twin, both):
             worker.close()
         gain, given = (

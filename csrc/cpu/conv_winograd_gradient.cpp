@@ -2,7 +2,8 @@
 //
 // Tiles of x and of dy are transformed to A² elements each. An element's matrix of sums, channels by filters, is
 // a product over all tiles; transformed back, they are the weights' gradients. What one chunk of tiles becomes stays in
-// the third-level cache between the threads that transform and those that multiply.
+// the third-level cache between the threads that transform and those that multiply. Sums that would not fit there are
+// made and transformed back block by block, once all tiles are transformed.
 #include "../args/conv_last.h"
 #include "conv_last_pack.h"
 #include "winograd_tiles.h"

@@ -4,6 +4,7 @@
 // and then done two dimensions at a time: as runs of memory, as transposes through registers, or element by element.
 #include "../args/copy.h"
 
+#include "cuts.h"
 #include "stream.h"
 
 namespace minimx {
@@ -21,7 +22,6 @@ struct Walk {
   Dim dims[kMaxDims];
 };
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
 
 // Output order (largest stride first), without dimensions of length one, neighbours that walk as one merged.
@@ -159,7 +159,7 @@ void transpose_strips(const T* in, int64_t in_stride, T* out, int64_t out_stride
   constexpr int B = kBlock<T>;
   constexpr int kStrip = 64 / sizeof(T) < B ? B : 64 / sizeof(T);
   for (int64_t i0 = 0; i0 < rows; i0 += kStrip) {
-    const int64_t i1 = least(i0 + kStrip, rows);
+    const int64_t i1 = lesser(i0 + kStrip, rows);
     for (int64_t j = 0; j < cols; j += B)
       for (int64_t i = i0; i < i1; i += B)
         transpose_block(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
@@ -211,7 +211,7 @@ void transpose_tiles(const T* in, int64_t in_stride, T* out, int64_t out_stride,
   for (int64_t i = 0; i < rows; i += kRows)
     for (int64_t j = 0; j < cols; j += kColumns)
       transpose_tile<T, Stream>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride,
-                                least(rows - i, kRows), least(cols - j, kColumns), Stream && j + kColumns < cols);
+                                lesser(rows - i, kRows), lesser(cols - j, kColumns), Stream && j + kColumns < cols);
 }
 
 // out[j·out_stride + i] = in[i·in_stride + j].

@@ -4,6 +4,7 @@
 // ("columns": rows of memory are folded onto each other). Both walk memory in order, a few cache lines at a time.
 #include "../args/reduce.h"
 
+#include "cuts.h"
 #include "fold.h"
 #include "simd.h"
 
@@ -351,8 +352,6 @@ struct Axes {
   }
 };
 
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 template <class T, class Op>
 void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
   const T* in = static_cast<const T*>(buffers[0]);
@@ -376,7 +375,7 @@ void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
   T* results = parts > 1 ? static_cast<T*>(buffers[2]) : out;
   const int64_t chunks = columns ? (last + kMaxWidth - 1) / kMaxWidth : 1;
   const int64_t units = kept.count * chunks;
-  const int64_t unit_work = (columns ? least(last, kMaxWidth) : 1) * (length / parts) + 1;
+  const int64_t unit_work = (columns ? lesser(last, kMaxWidth) : 1) * (length / parts) + 1;
   const bool small = outputs * length < 2 * kTaskElements;
   const int64_t group = small ? units : 1 + kTaskElements / unit_work;
   const int64_t groups = (units + group - 1) / group;
@@ -386,7 +385,7 @@ void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
     const int64_t begin = length * part / parts, end = length * (part + 1) / parts;
     T* to = results + part * outputs;
     const int64_t first = task % groups * group;
-    for (int64_t unit = first; unit < least(first + group, units); ++unit) {
+    for (int64_t unit = first; unit < lesser(first + group, units); ++unit) {
       const T* from = in + kept.offset(unit / chunks);
       if (!columns && !folded.n && parts == 1 && last <= 32 * kLanes<T>) {
         to[unit] = fold_short<T, Op>(from, last);
@@ -396,7 +395,7 @@ void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
         RowFold<T, Op> fold;
         int64_t run = begin / last, at = begin % last;
         for (int64_t left = end - begin; left > 0; ++run, at = 0) {
-          const int64_t count = least(last - at, left);
+          const int64_t count = lesser(last - at, left);
           fold.add(from + folded.offset(run) + at, count);
           left -= count;
         }
@@ -404,19 +403,19 @@ void reduce(const ReduceArgs& a, void* const* buffers, const Context& context) {
         continue;
       }
       const int64_t left = unit % chunks * kMaxWidth;
-      const int64_t width = least(last - left, kMaxWidth);
+      const int64_t width = lesser(last - left, kMaxWidth);
       // Narrow rows that lie behind each other are taken several at a time, as one wide row.
       const int64_t behind = folded.n && folded.strides[0] == last ? folded.sizes[0] : 1;
       int64_t wide = 1;
       if (behind > 1 && last <= kMaxWidth / 4) {
         wide = kMaxWidth / 2 / width;
         if (wide > kLanes<T>) wide = wide / kLanes<T> * kLanes<T>;
-        wide = least(wide, behind);
+        wide = lesser(wide, behind);
       }
       ColumnFold<T, Op> fold(width * wide);
       for (int64_t i = begin; i < end;) {
         const int64_t at = i % behind;
-        const int64_t count = least(behind - at, end - i);
+        const int64_t count = lesser(behind - at, end - i);
         const T* p = from + folded.offset(i) + left;
         fold.add(p, count / wide, last * wide, width * wide);
         if (count % wide) fold.add(p + count / wide * wide * last, 1, 0, count % wide * width);
@@ -450,7 +449,7 @@ int64_t row_position(const T* p, int64_t n) {
   int64_t best_block = 0;
   for (int64_t b = 0; b < n && best == best; b += block) {
     RowFold<T, Op> fold;
-    fold.add(p + b, least(block, n - b));
+    fold.add(p + b, lesser(block, n - b));
     const T v = fold.result();
     if (Op::better(v, best) || v != v) {
       best = v;
@@ -470,20 +469,20 @@ void arg_reduce(const ArgReduceArgs& a, void* const* buffers, const Context& con
   if (a.inner == 1) {
     const int64_t group = work < 2 * kTaskElements ? a.outer : 1 + kTaskElements / (a.n + 1);
     parallel(context, (a.outer + group - 1) / group, [&](int64_t task, int) {
-      for (int64_t o = task * group; o < least((task + 1) * group, a.outer); ++o)
+      for (int64_t o = task * group; o < lesser((task + 1) * group, a.outer); ++o)
         out[o] = static_cast<float>(row_position<T, Op>(in + o * a.n, a.n));
     });
     return;
   }
   const int64_t chunks = (a.inner + kMaxWidth - 1) / kMaxWidth;
   const int64_t units = a.outer * chunks;
-  const int64_t group = work < 2 * kTaskElements ? units : 1 + kTaskElements / (a.n * least(a.inner, kMaxWidth) + 1);
+  const int64_t group = work < 2 * kTaskElements ? units : 1 + kTaskElements / (a.n * lesser(a.inner, kMaxWidth) + 1);
   parallel(context, (units + group - 1) / group, [&](int64_t task, int) {
     T best[kMaxWidth];
     MaskInt<T> place[kMaxWidth];
-    for (int64_t unit = task * group; unit < least((task + 1) * group, units); ++unit) {
+    for (int64_t unit = task * group; unit < lesser((task + 1) * group, units); ++unit) {
       const int64_t left = unit % chunks * kMaxWidth;
-      const int64_t width = least(a.inner - left, kMaxWidth);
+      const int64_t width = lesser(a.inner - left, kMaxWidth);
       const T* p = in + unit / chunks * a.n * a.inner + left;
       for (int64_t c = 0; c < width; ++c) best[c] = p[c], place[c] = 0;
       for (int64_t i = 1; i < a.n; ++i) {

@@ -5,6 +5,7 @@
 // row, so that memory is still walked along its runs, and as few times as possible.
 #include "../args/softmax.h"
 
+#include "cuts.h"
 #include "fold.h"
 #include "simd.h"
 #include "vmath.h"
@@ -16,8 +17,6 @@ namespace {
 constexpr int64_t kTaskElements = 1 << 13;  // work worth handing to a thread
 constexpr int kMaxTile = 512;               // columns
 constexpr int kAtOnce = 4;                  // vectors of a row that do not wait for each other
-
-inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Calls body(pointer offset, lanes) along a run: whole vectors, then what is left.
 template <class T, class Body>
@@ -169,13 +168,13 @@ void each_tile(int64_t outer, int64_t n, int64_t inner, const Context& context, 
   // Wide enough for memory to be read in runs, narrow enough for every thread to have some.
   int64_t width = kMaxTile;
   while (width > 64 && outer * (inner / width) < 4 * context.threads) width /= 2;
-  width = least(width, inner);
+  width = lesser(width, inner);
   const int64_t tiles = (inner + width - 1) / width, units = outer * tiles;
   const int64_t group = outer * n * inner < 2 * kTaskElements ? units : 1 + kTaskElements / (n * width + 1);
   parallel(context, (units + group - 1) / group, [&](int64_t task, int) {
-    for (int64_t unit = task * group; unit < least((task + 1) * group, units); ++unit) {
+    for (int64_t unit = task * group; unit < lesser((task + 1) * group, units); ++unit) {
       const int64_t o = unit / tiles, left = unit % tiles * width;
-      body(o * n * inner + left, least(width, inner - left), o, left);
+      body(o * n * inner + left, lesser(width, inner - left), o, left);
     }
   });
 }
@@ -245,10 +244,10 @@ void softmax_columns(const SoftmaxArgs& a, const T* data, const int64_t* length,
 template <class Body>
 void each_row(int64_t rows, int64_t n, const Context& context, const Body& body) {
   int64_t group = 1 + kTaskElements / (n + 1);
-  if (const int64_t share = rows / (16 * context.threads); group < share) group = share;
+  if (const int64_t share = rows / most_tasks(context); group < share) group = share;
   if (rows * n < 2 * kTaskElements) group = rows;
   parallel(context, (rows + group - 1) / group, [&](int64_t task, int) {
-    const int64_t end = least((task + 1) * group, rows);
+    const int64_t end = lesser((task + 1) * group, rows);
     for (int64_t row = task * group; row < end; ++row) body(row, row + 1 < end ? n : 0);
   });
 }
@@ -287,14 +286,14 @@ void softmax(const SoftmaxArgs& a, void* const* buffers, const Context& context)
   constexpr int64_t lanes = kLanes<T>;
   if (!length && a.n <= 2 * lanes && a.outer >= lanes) {
     each_row((a.outer + lanes - 1) / lanes, a.n * lanes, context, [&](int64_t group, int64_t) {
-      const int64_t at = group * lanes * a.n, rows = least(lanes, a.outer - group * lanes);
+      const int64_t at = group * lanes * a.n, rows = lesser(lanes, a.outer - group * lanes);
       softmax_short_rows<T, Log>(data + at, out + at, rows, a.n, static_cast<T>(a.scale));
     });
     return;
   }
   each_row(a.outer, a.n, context, [&](int64_t row, int64_t next) {
     int64_t n = a.n;
-    if (length) n = length[row] < 0 ? 0 : least(length[row], a.n);
+    if (length) n = length[row] < 0 ? 0 : lesser(length[row], a.n);
     T* y = out + row * a.n;
     if (n > 0) softmax_row<T, Log>(data + row * a.n, y, n, static_cast<T>(a.scale), next);
     for (int64_t i = n; i < a.n; ++i) y[i] = 0;
