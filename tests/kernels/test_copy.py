@@ -42,7 +42,8 @@ def check(base, view):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (2, 3), (3, 67), (67, 3), (16, 16), (15, 17), (33, 64), (40, 129), (8, 1000)]
+    "shape",
+    [(1, 1), (2, 3), (3, 67), (67, 3), (16, 16), (15, 17), (33, 64), (40, 129), (8, 1000), (70, 2048), (4096, 141)],
 )
 def test_matrix_transpose(shape, dtype):
     base = numbers(shape, dtype)

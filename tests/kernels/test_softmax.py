@@ -56,6 +56,19 @@ def test_softmax(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 70, 1), (64, 1000, 1), (2, 40, 9)])
+def test_numbers_far_apart(shape, dtype):
+    """Exponentials that are subnormal or nothing, and -inf, among others; a NaN spoils its own row alone."""
+    x = np.random.default_rng(0).normal(scale=60, size=shape).astype(dtype)
+    x[0, ::7] = -np.inf
+    close(run("softmax", x, None), softmax_twin(x.astype(np.float64)), shape[1])
+    x[1, 5, 0] = np.nan
+    got = run("softmax", x, None)
+    assert np.isnan(got[1, :, 0]).all()
+    np.testing.assert_array_equal(np.isnan(got).sum(), shape[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lengths(shape, dtype):
     generator = np.random.default_rng(1)
