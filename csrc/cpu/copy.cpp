@@ -207,11 +207,15 @@ inline void transpose_tile(const T* in, int64_t in_stride, T* out, int64_t out_s
 
 template <class T, bool Stream>
 void transpose_tiles(const T* in, int64_t in_stride, T* out, int64_t out_stride, int64_t rows, int64_t cols) {
-  constexpr int64_t kRows = kTileRows<T>, kColumns = kTileColumns<T, Stream>;
-  for (int64_t i = 0; i < rows; i += kRows)
+  constexpr int64_t kColumns = kTileColumns<T, Stream>, kLine = kLineBytes / static_cast<int64_t>(sizeof(T));
+  // Rows 64 KB apart fall into one place of a second-level cache, too, which has no room for many of them.
+  const bool crowded = Stream && in_stride % (1024 * kLine) == 0;
+  const int64_t at_once = crowded ? kLine : kTileRows<T>;
+  for (int64_t i = 0; i < rows; i += at_once)
     for (int64_t j = 0; j < cols; j += kColumns)
       transpose_tile<T, Stream>(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride,
-                                lesser(rows - i, kRows), lesser(cols - j, kColumns), Stream && j + kColumns < cols);
+                                lesser(rows - i, at_once), lesser(cols - j, kColumns),
+                                Stream && !crowded && j + kColumns < cols);
 }
 
 // out[j·out_stride + i] = in[i·in_stride + j].

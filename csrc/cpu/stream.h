@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t kStreamBytes = int64_t{16} << 20;  // an output this large would only push others out of the caches
 constexpr int64_t kLineBytes = 64;
 
-// `to` is aligned to a cache line or `bytes` to a vector of the level: no line is left half written for long.
+// `to` is aligned to a vector of the level and `bytes` a multiple of one. They should be whole lines, or what follows
+// at once should complete them.
 inline void stream_lines(char* to, const char* from, int64_t bytes) {
 #if defined(__AVX512F__)
   for (int64_t i = 0; i < bytes; i += 64)

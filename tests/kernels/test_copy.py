@@ -51,7 +51,7 @@ def test_matrix_transpose(shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("columns", [1024, 1029])
+@pytest.mark.parametrize("columns", [1024, 1029, 65536])
 def test_transpose_of_more_than_the_caches_hold(columns, dtype):
     """Large results are written past the caches, where their rows lie on whole vectors."""
     rows = (17 << 20) // (columns * np.dtype(dtype).itemsize)
