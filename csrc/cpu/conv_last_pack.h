@@ -1,4 +1,4 @@
-// Weights in the order in which channels-last kernels read them, and copies of runs.
+// Weights in the order in which channels-last kernels read them.
 #pragma once
 #include "conv_last.h"
 #include "gemm_pack.h"
